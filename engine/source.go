@@ -62,6 +62,8 @@ type Source interface {
 	Next(ctx context.Context) (Assignment, error)
 	// Open starts fetching p at offset from.
 	Open(p Partition, from int64) (Feed, error)
+	// Bounds asks the broker for the first offset that p still has and the offset that its next record gets.
+	Bounds(ctx context.Context, p Partition) (start, end int64, err error)
 }
 
 // Commit is what Kafka keeps for a partition: the next offset to read, and our plan beside it.

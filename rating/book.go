@@ -1,0 +1,206 @@
+package rating
+
+import "strconv"
+
+// Library is the reference log in memory: every version of every tariff and charge point, each with the offset
+// at which it was published. Nothing is ever removed, so the book of any offset can be asked at any time.
+//
+// A Library is not safe for concurrent use: the engine guards it. Lookups happen when sessions begin, not per
+// reading.
+type Library struct {
+	tariffs map[TariffKey][]tariffVersion
+	evses   map[string][]evseVersion
+	// where lists the EVSEs of each location's newest version, so that a new version can withdraw them.
+	where map[LocationKey][]string
+	next  int64
+}
+
+// TariffKey is the identity of an OCPI tariff: the three parts together.
+type TariffKey struct{ CountryCode, PartyID, ID string }
+
+func (k TariffKey) String() string { return k.CountryCode + "*" + k.PartyID + "*" + k.ID }
+
+// LocationKey is the identity of an OCPI location.
+type LocationKey struct{ CountryCode, PartyID, ID string }
+
+type tariffVersion struct {
+	offset int64
+	tariff *Tariff // nil: withdrawn
+}
+
+type evseVersion struct {
+	offset   int64
+	location *Location // nil: withdrawn
+	evse     int
+}
+
+// NewLibrary returns an empty Library.
+func NewLibrary() *Library {
+	return &Library{
+		tariffs: map[TariffKey][]tariffVersion{},
+		evses:   map[string][]evseVersion{},
+		where:   map[LocationKey][]string{},
+	}
+}
+
+// Next is the offset of the reference log that the Library has not read yet: all below are in it.
+func (l *Library) Next() int64 { return l.next }
+
+// Skip notes that the record at offset holds nothing for the Library.
+func (l *Library) Skip(offset int64) { l.next = offset + 1 }
+
+// PutTariff adds the version of a tariff that was published at offset; t nil withdraws it. Offsets grow.
+func (l *Library) PutTariff(offset int64, key TariffKey, t *Tariff) {
+	l.tariffs[key] = append(l.tariffs[key], tariffVersion{offset, t})
+	l.next = offset + 1
+}
+
+// PutLocation adds the version of a location that was published at offset; loc nil withdraws it. An EVSE that
+// the new version no longer has is withdrawn with it.
+func (l *Library) PutLocation(offset int64, key LocationKey, loc *Location) {
+	l.next = offset + 1
+	kept := map[string]bool{}
+	var uids []string
+	if loc != nil {
+		for i := range loc.EVSEs {
+			uid := loc.EVSEs[i].UID
+			kept[uid] = true
+			uids = append(uids, uid)
+			l.evses[uid] = append(l.evses[uid], evseVersion{offset, loc, i})
+		}
+	}
+	for _, uid := range l.where[key] {
+		if !kept[uid] {
+			l.evses[uid] = append(l.evses[uid], evseVersion{offset: offset})
+		}
+	}
+	l.where[key] = uids
+}
+
+// Placement is where a charge point's connector stands and what can price it.
+type Placement struct {
+	Offset    int64 // of the location's version in the reference log
+	Location  *Location
+	Connector *Connector
+}
+
+// Place finds the connector of a charge point in the book of offset asOf (records below asOf). connector 0, or
+// a number that the location does not know, is the only connector if there is one.
+//
+// An EVSE is found by its uid: the charge point's identity, or identity + "*" + connector number.
+func (l *Library) Place(asOf int64, chargePoint string, connector int32) (Placement, bool) {
+	number := strconv.Itoa(int(connector))
+	if p, ok := l.place(asOf, chargePoint+"*"+number, ""); ok {
+		return p, true
+	}
+	return l.place(asOf, chargePoint, number)
+}
+
+func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
+	versions := l.evses[uid]
+	for i := len(versions) - 1; i >= 0; i-- {
+		v := versions[i]
+		if v.offset >= asOf {
+			continue
+		}
+		if v.location == nil {
+			return Placement{}, false
+		}
+		cs := v.location.EVSEs[v.evse].Connectors
+		for j := range cs {
+			if cs[j].ID == connectorID {
+				return Placement{v.offset, v.location, &cs[j]}, true
+			}
+		}
+		if len(cs) == 1 {
+			return Placement{v.offset, v.location, &cs[0]}, true
+		}
+		return Placement{}, false
+	}
+	return Placement{}, false
+}
+
+// Choice is a version of a tariff and the offset that it was published at.
+type Choice struct {
+	Offset int64
+	Tariff *Tariff
+}
+
+// Choose picks the tariff of a session that began at startMs on p, in the book of asOf: of the connector's
+// tariff ids in order the first regular one that is valid at the start, else the first ad hoc one, else the
+// first of any type (OCPI 2.2.1 mod_tariffs: an omitted type is valid for all sessions; the order of
+// tariff_ids is the only priority there is, ocpi#519). The reason says what is missing when ok is false.
+func (l *Library) Choose(asOf, startMs int64, p Placement) (c Choice, reason string, ok bool) {
+	best := 3
+	for _, id := range p.Connector.TariffIDs {
+		v, found := l.valid(asOf, startMs, TariffKey{p.Location.CountryCode, p.Location.PartyID, id})
+		if !found {
+			continue
+		}
+		rank := tariffRank(v.Tariff.Type)
+		if rank < best {
+			best, c, ok = rank, v, true
+		}
+	}
+	if ok {
+		return c, "", true
+	}
+	if len(p.Connector.TariffIDs) == 0 {
+		return c, "connector has no tariff", false
+	}
+	return c, "tariff unknown: " + p.Connector.TariffIDs[0], false
+}
+
+func tariffRank(tariffType string) int {
+	switch tariffType {
+	case "", "REGULAR":
+		return 0
+	case "AD_HOC_PAYMENT":
+		return 1
+	}
+	return 2
+}
+
+// valid returns the newest version below asOf that is valid at atMs; a version whose validity has not begun
+// leaves the one before it in force.
+func (l *Library) valid(asOf, atMs int64, key TariffKey) (Choice, bool) {
+	versions := l.tariffs[key]
+	for i := len(versions) - 1; i >= 0; i-- {
+		v := versions[i]
+		if v.offset >= asOf {
+			continue
+		}
+		if v.tariff == nil {
+			return Choice{}, false
+		}
+		if v.tariff.ValidFromMs != Unknown && atMs < v.tariff.ValidFromMs {
+			continue
+		}
+		if v.tariff.ValidToMs != Unknown && atMs >= v.tariff.ValidToMs {
+			return Choice{}, false
+		}
+		return Choice{v.offset, v.tariff}, true
+	}
+	return Choice{}, false
+}
+
+// TariffAt returns the version of a tariff that was published at exactly offset: how a recovered session finds
+// the tariff it began with.
+func (l *Library) TariffAt(key TariffKey, offset int64) (*Tariff, bool) {
+	for _, v := range l.tariffs[key] {
+		if v.offset == offset && v.tariff != nil {
+			return v.tariff, true
+		}
+	}
+	return nil, false
+}
+
+// LocationAt returns the location version of the EVSE uid that was published at exactly offset.
+func (l *Library) LocationAt(uid string, offset int64) (*Location, bool) {
+	for _, v := range l.evses[uid] {
+		if v.offset == offset && v.location != nil {
+			return v.location, true
+		}
+	}
+	return nil, false
+}
