@@ -1,0 +1,195 @@
+package ocpi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxExpansion bounds what YAML aliases can blow a file up to, in nodes beyond one for each byte of it.
+const maxExpansion = 1_000_000
+
+// parseTree turns a JSON or YAML document into nodes. A file that is valid JSON is read as JSON, all else as
+// YAML. nil when the document cannot be read at all; the faults are in r. src is not kept.
+func (r *reader) parseTree(src []byte) *node {
+	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
+	if !utf8.Valid(src) {
+		r.fault(nil, "the file is not UTF-8 text")
+		return nil
+	}
+	if json.Valid(src) {
+		d := json.NewDecoder(bytes.NewReader(src))
+		d.UseNumber()
+		return r.fromJSON(d, nil, 0)
+	}
+	d := yaml.NewDecoder(bytes.NewReader(src))
+	var doc, more yaml.Node
+	if err := d.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			r.fault(nil, "the file is empty")
+			return nil
+		}
+		r.fault(nil, "%s", yamlProblem(err))
+		return nil
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		if err != nil {
+			r.fault(nil, "%s", yamlProblem(err))
+			return nil
+		}
+		r.fault(nil, "the file has a second YAML document (line %d)", more.Line)
+		return nil
+	}
+	if len(doc.Content) != 1 {
+		r.fault(nil, "the file is empty")
+		return nil
+	}
+	budget := maxExpansion + len(src)
+	return r.fromYAML(doc.Content[0], nil, 0, &budget)
+}
+
+func yamlProblem(err error) string {
+	return "neither JSON nor YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")
+}
+
+// fromJSON reads one value. Syntax was checked before, so the decoder cannot fail.
+func (r *reader) fromJSON(d *json.Decoder, parent *node, depth int) *node {
+	token, err := d.Token()
+	if err != nil {
+		r.fault(parent, "cannot be read as JSON: %v", err)
+		return nil
+	}
+	n := &node{parent: parent}
+	switch v := token.(type) {
+	case nil:
+		n.kind = kindNull
+	case bool:
+		n.kind, n.text = kindBool, fmt.Sprint(v)
+	case json.Number:
+		n.kind, n.text = kindNumber, v.String()
+	case string:
+		n.kind, n.text = kindText, v
+	case json.Delim:
+		n.kind = kindObject
+		if v == '[' {
+			n.kind = kindList
+		}
+		return r.jsonItems(d, n, depth+1)
+	}
+	return n
+}
+
+func (r *reader) jsonItems(d *json.Decoder, n *node, depth int) *node {
+	if depth > maxDepth {
+		r.fault(n.parent, "is nested more than %d deep", maxDepth)
+		return nil
+	}
+	for d.More() {
+		key := ""
+		if n.kind == kindObject {
+			token, err := d.Token()
+			if err != nil {
+				r.fault(n, "cannot be read as JSON: %v", err)
+				return nil
+			}
+			key, _ = token.(string)
+		}
+		item := r.fromJSON(d, n, depth)
+		if item == nil {
+			return nil
+		}
+		item.key, item.index = key, len(n.items)
+		n.items = append(n.items, item)
+	}
+	if _, err := d.Token(); err != nil {
+		r.fault(n, "cannot be read as JSON: %v", err)
+		return nil
+	}
+	r.givenTwice(n)
+	return n
+}
+
+// fromYAML converts one YAML node, following aliases within the budget of nodes.
+func (r *reader) fromYAML(y *yaml.Node, parent *node, depth int, budget *int) *node {
+	if *budget--; *budget < 0 || depth > maxDepth {
+		r.fault(parent, "is nested more than %d deep, or its aliases make more than %d values", maxDepth, maxExpansion)
+		return nil
+	}
+	n := &node{parent: parent}
+	switch y.Kind {
+	case yaml.AliasNode:
+		return r.fromYAML(y.Alias, parent, depth+1, budget)
+	case yaml.SequenceNode:
+		n.kind = kindList
+		for i, c := range y.Content {
+			item := r.fromYAML(c, n, depth+1, budget)
+			if item == nil {
+				return nil
+			}
+			item.index = i
+			n.items = append(n.items, item)
+		}
+		return n
+	case yaml.MappingNode:
+		n.kind = kindObject
+		return r.yamlFields(y, n, depth+1, budget)
+	}
+	return scalar(y, n)
+}
+
+func (r *reader) yamlFields(y *yaml.Node, n *node, depth int, budget *int) *node {
+	for i := 0; i+1 < len(y.Content); i += 2 {
+		key := y.Content[i]
+		if key.Kind == yaml.AliasNode {
+			key = key.Alias
+		}
+		if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" {
+			r.fault(n, "line %d: a key must be a plain text", key.Line)
+			continue
+		}
+		item := r.fromYAML(y.Content[i+1], n, depth, budget)
+		if item == nil {
+			return nil
+		}
+		item.key = key.Value
+		n.items = append(n.items, item)
+	}
+	r.givenTwice(n)
+	return n
+}
+
+func scalar(y *yaml.Node, n *node) *node {
+	n.text = y.Value
+	n.loose = y.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+	switch y.ShortTag() {
+	case "!!null":
+		n.kind = kindNull
+	case "!!bool":
+		n.kind = kindBool
+	case "!!int", "!!float":
+		n.kind = kindNumber
+	default:
+		n.kind = kindText
+	}
+	return n
+}
+
+// givenTwice reports keys that an object has more than once: which one counts would be a guess (O2).
+func (r *reader) givenTwice(n *node) {
+	if n.kind != kindObject {
+		return
+	}
+	seen := make(map[string]bool, len(n.items))
+	for _, item := range n.items {
+		if seen[item.key] {
+			r.fault(item, "the key is given twice")
+		}
+		seen[item.key] = true
+	}
+}
