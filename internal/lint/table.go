@@ -1,0 +1,117 @@
+package lint
+
+// rule is what a package may do.
+type rule struct {
+	// imports are the packages of ours that it may import beside everyones, relative to the module; a name
+	// that ends in "/*" stands for the packages right below a folder, "*" for all but cmd.
+	imports []string
+	// why says what the package is for, so that this table reads as a map.
+	why string
+	// exact: L3 holds.
+	exact bool
+	// pure: L4 holds, and packages not of ours are bound to pureStd and also.
+	pure bool
+	// also are packages not of ours that L3 or L4 would forbid but this one needs; say why.
+	also []string
+}
+
+// everyones may be imported by any package: they know nothing of the others.
+func everyones() []string { return []string{"rating/money", "internal/invariant"} }
+
+// table is the import table. An arrow that is missing here is missing on purpose: the ones that matter most
+// are engine -> connectors, rating -> anything that runs, billing -> engine, anything but billing/payment ->
+// billing/vault. A package that needs a new arrow may be in the wrong place; move it before adding one.
+func table() map[string]rule {
+	return map[string]rule{
+		"rating/money": {
+			exact: true, pure: true, why: "amounts, currencies, the one rounding",
+			also: []string{"math/big"}, // reads and writes decimals of any length, for settlement and the oracle
+		},
+		"rating": {
+			exact: true, pure: true, why: "the vocabulary and the pricer",
+			also: []string{"math/big"}, // settlement of taxed limits, once a session: products beyond 128 bits
+		},
+		"rating/ocpi": {
+			exact: true, pure: true, imports: []string{"rating"}, why: "OCPI JSON in and out",
+			// Decimals are exact before they are refused; tariffs and vectors come as YAML too, bytes in, values out.
+			also: []string{"math/big", "gopkg.in/yaml.v3"},
+		},
+		"rating/oracle": {
+			exact: true, pure: true, imports: []string{"rating"}, why: "the slow pricer, for tests and proofs",
+			also: []string{"math/big"}, // its rationals are what makes it obvious
+		},
+
+		"engine":          {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "the stream machine and its protocol"},
+		"engine/snapshot": {exact: true, imports: []string{"rating"}, why: "the state's bytes"},
+		"engine/sim":      {exact: true, imports: engineTools(), why: "the adversary: source, committer and sink with faults"},
+		"engine/verify":   {exact: true, imports: engineTools(), why: "independent proof of what was written"},
+
+		"connectors/wire":                {exact: true, imports: []string{"rating"}, why: "readings in Protobuf"},
+		"connectors/ocpp":                {exact: true, imports: []string{"rating"}, why: "readings out of OCPP frames"},
+		"connectors/arrowipc":            {exact: true, imports: []string{"rating"}, why: "readings in Arrow"},
+		"connectors/kafka":               {exact: true, imports: []string{"engine", "rating"}, why: "membership, fetch, produce; decoders are handed in by cmd"},
+		"connectors/file":                {exact: true, imports: []string{"engine", "rating"}, why: "readings from files; decoders are handed in by cmd"},
+		"connectors/clickhouse":          {exact: true, imports: []string{"engine", "rating"}, why: "schema and sink"},
+		"connectors/clickhouse/embedded": {why: "libchdb behind ClickHouse's HTTP interface; knows no table of ours"},
+		"connectors/conntest":            {imports: []string{"engine", "rating"}, why: "the suite that every source and sink passes"},
+
+		"api":             {imports: []string{"engine", "rating", "rating/ocpi", "analytics"}, why: "HTTP"},
+		"analytics":       {imports: []string{"rating"}, why: "questions and their SQL"},
+		"billing/vault":   {why: "payment secrets; only billing/payment may ask"},
+		"billing/invoice": {exact: true, imports: []string{"rating", "rating/ocpi"}, why: "invoices from final sessions"},
+		"billing/payment": {exact: true, imports: []string{"billing/invoice", "billing/vault"}, why: "payments"},
+
+		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp"}, why: "networks with known truth; its producer is an interface"},
+		"bench": {
+			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts"},
+			why:     "measures the whole pipe",
+		},
+
+		"deploy":               {why: "versions, sums and settings of the real parts, readable without Go"},
+		"internal/parts":       {imports: []string{"deploy"}, why: "gets, starts and stops the real parts; for cmd, bench and tests"},
+		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
+		"internal/config":      {why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
+		"internal/invariant":   {why: "bugs and assertions"},
+		"internal/lint":        {why: "these rules"},
+		"internal/e2e":         {why: "the whole program against real parts; tests only"},
+
+		"cmd/wattline": {imports: []string{"*"}, why: "the program: flags to Config to wiring; nothing imports it"},
+	}
+}
+
+func engineTools() []string {
+	return []string{"engine", "engine/snapshot", "rating", "rating/oracle"}
+}
+
+// pureStd is what a pure package may use of the standard library: values in, values out. Two of them (time, fmt)
+// reach further than that and are fenced by forbiddenFunctions. What else one needs is its rule's also.
+func pureStd() []string {
+	return []string{
+		"archive/zip", // the embedded time-zone database is one
+		"bytes", "cmp", "embed", "errors", "fmt", "io", "iter", "slices", "sort", "strconv", "strings",
+		"crypto/sha256", "encoding/base64", "encoding/binary", "encoding/hex", "encoding/json",
+		"hash/crc32", "hash/fnv", "math/bits",
+		"time",
+		"unicode", "unicode/utf8", "unicode/utf16",
+	}
+}
+
+// bigFloats are the names of math/big by which a float comes in; its integers and rationals are exact.
+func bigFloats() []string { return []string{"Float", "NewFloat", "ParseFloat"} }
+
+// forbiddenFunctions of a package, each with what to do instead, in pure packages.
+func forbiddenFunctions() map[string]map[string]string {
+	const clock = "take the instant as a parameter: rating asks no clock"
+	const zone = "the machine's time zones differ: use the embedded ones with time.LoadLocationFromTZData"
+	return map[string]map[string]string{
+		"time": {
+			"Now": clock, "Since": clock, "Until": clock, "Sleep": clock, "After": clock, "AfterFunc": clock,
+			"Tick": clock, "NewTicker": clock, "NewTimer": clock,
+			"LoadLocation": zone, "Local": zone,
+		},
+		"fmt": {
+			"Print": "rating has no output", "Printf": "rating has no output", "Println": "rating has no output",
+			"Scan": "rating has no input", "Scanf": "rating has no input", "Scanln": "rating has no input",
+		},
+	}
+}
