@@ -38,8 +38,7 @@ func run(ctx context.Context, dir string, line func(string), name string, args .
 		read <- sc.Err()
 	}()
 	err := cmd.Run()
-	w.Close() // never fails
-	err = errors.Join(err, <-read)
+	err = errors.Join(err, w.Close(), <-read)
 	switch {
 	case err == nil:
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,7 +31,7 @@ func KafkaLibs(ctx context.Context, opt Options) (dir string, err error) {
 	})
 }
 
-func fillKafka(ctx context.Context, opt Options, jars int, dir string) error {
+func fillKafka(ctx context.Context, opt Options, jars int, dir string) (err error) {
 	if err := Ensure(ctx, opt, Java, Maven); err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func fillKafka(ctx context.Context, opt Options, jars int, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	if err := os.WriteFile(filepath.Join(work, "pom.xml"), []byte(deploy.KafkaPOM), 0o644); err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func main() {
 	if err := fetch(ctx, opt, os.Stdout, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		stop()
-		os.Exit(1) //nolint:gocritic // stop was called
+		os.Exit(1)
 	}
 }
 

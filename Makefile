@@ -1,0 +1,126 @@
+# Bare `make` lists the targets. Each has one line here; `make help` prints those lines.
+#
+# Needs Go 1.26. The rest (npm, JDK 17, Maven, a C compiler for the race detector) is installed by apt-get when
+# you are root, else you are told what to type. Parts and tools are kept in the user's cache folder.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# What ships and what is tested is built without cgo; only the race detector needs it.
+export CGO_ENABLED := 0
+
+# Tools are built once for each set of pins and Go version, from internal/tools.
+CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/wattline
+TOOLS  = $(CACHE)/tools-$(shell (cat internal/tools/go.mod; go env GOVERSION GOOS GOARCH) | cksum | cut -d' ' -f1)
+FETCH := go run ./internal/parts/fetch
+
+# Parameters of single targets.
+SPEED     ?=
+FUZZTIME  ?= 30s
+PKG       ?= ./...
+BENCH     ?= .
+REF       ?= HEAD
+BENCHARGS ?= pipe
+
+# Packages by stage. The race detector looks at what has goroutines; rating has none (internal/lint sees to
+# that), and the tests of the house itself gain nothing from it.
+E2E  := ./internal/e2e/...
+UNIT  = $(shell go list ./... | grep -v '/internal/e2e')
+RACE  = $(shell go list ./... | grep -vE '/(rating|deploy|bench)(/|$$)|/internal/(e2e|lint|parts|invariant)(/|$$)')
+
+# say starts a stage, took ends it.
+say  = @printf '\n== %s\n' '$(1)'; mkdir -p bin; date +%s >bin/.stage
+took = @printf '== %s: %d s\n' '$(1)' $$(( $$(date +%s) - $$(cat bin/.stage) ))
+
+.PHONY: help run test lint unit race e2e fuzz bench bench-compare parts parts-pin generate build fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## a simulated city, rated live, with everything it needs (SPEED=60: an hour a minute)
+	@$(FETCH) libchdb >/dev/null
+	@exec bin/wattline demo $(if $(SPEED),--speed $(SPEED))
+
+test: ## everything that must be green: parts, lint, unit, race, end to end (under 20 minutes on two cores)
+	@$(MAKE) parts
+	@$(MAKE) lint
+	@$(MAKE) unit
+	@$(MAKE) race
+	@$(MAKE) e2e
+
+lint: $(TOOLS)/golangci-lint ## golangci-lint and the rules of this tree
+	$(call say,lint)
+	@$(TOOLS)/golangci-lint run ./...
+	@go test ./internal/lint
+	$(call took,lint)
+
+unit: ## tests of all packages but end to end
+	$(call say,unit tests)
+	@go test -timeout 10m $(UNIT)
+	$(call took,unit tests)
+
+race: ## tests of what runs at the same time, under the race detector, with costly checks on
+	$(call say,race)
+	@$(FETCH) cc
+	@CGO_ENABLED=1 go test -race -timeout 10m $(RACE)
+	$(call took,race)
+
+# The last stage of `make test` ends with go test's own lines, which have the duration.
+e2e: ## end to end: real Kafka, the store in a process of its own, engines that are killed
+	$(call say,end to end)
+	@go test -count=1 -timeout 10m $(E2E)
+
+fuzz: ## every fuzz target for FUZZTIME (30s) each; PKG=./engine/... for some
+	@found=0; for dir in $$(go list -f '{{.Dir}}' $(PKG)); do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' "$$dir"/*_test.go 2>/dev/null || true); do \
+			found=1; printf '\n== %s in %s\n' "$$target" ".$${dir#$(CURDIR)}"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+		done; \
+	done; test $$found = 1 || { echo 'no fuzz target in $(PKG)'; exit 1; }
+
+bench: build ## measure the whole pipe against real Kafka and the store (BENCHARGS=pipe)
+	@$(FETCH) libchdb kafka >/dev/null
+	@bin/wattline bench $(BENCHARGS)
+
+bench-compare: $(TOOLS)/benchstat ## Go benchmarks of REF against the work tree (PKG, BENCH)
+	@old=$$(mktemp -d); trap 'git worktree remove --force "$$old/tree"; rm -rf "$$old"' EXIT; \
+	git worktree add --quiet --detach "$$old/tree" $(REF); \
+	(cd "$$old/tree" && go test -run '^$$' -bench '$(BENCH)' -benchmem -count 10 $(PKG)) >"$$old/before"; \
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 10 $(PKG) >"$$old/after"; \
+	$(TOOLS)/benchstat "$$old/before" "$$old/after"
+
+parts: ## get the ClickHouse engine and Apache Kafka into the user's cache
+	$(call say,parts)
+	@$(FETCH) libchdb kafka
+	$(call took,parts)
+
+parts-pin: ## write deploy/kafka/SHA256SUMS again after a change of deploy/kafka/pom.xml
+	@$(FETCH) java mvn
+	@libs=$$(mktemp -d); trap 'rm -rf "$$libs"' EXIT; \
+	mvn -q -B -f deploy/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory="$$libs"; \
+	(cd "$$libs" && LC_ALL=C sha256sum *.jar) >deploy/kafka/SHA256SUMS; \
+	git diff --stat -- deploy/kafka
+
+generate: ## make again what is made by go generate
+	@go generate ./...
+
+build: ## bin/wattline
+	@go build -trimpath -o bin/wattline ./cmd/wattline
+
+fmt: $(TOOLS)/golangci-lint ## format all files
+	@$(TOOLS)/golangci-lint fmt ./...
+
+clean: ## remove bin; parts and tools stay in the cache
+	@rm -rf bin
+
+$(TOOLS)/golangci-lint:
+	$(call say,building golangci-lint (once for each version; 2 to 3 minutes))
+	@mkdir -p $(@D)
+	@cd internal/tools && go build -ldflags='-s -w' -o $@.tmp github.com/golangci/golangci-lint/v2/cmd/golangci-lint && mv $@.tmp $@
+	$(call took,building golangci-lint)
+
+$(TOOLS)/benchstat:
+	@mkdir -p $(@D)
+	@cd internal/tools && go build -o $@.tmp golang.org/x/perf/cmd/benchstat && mv $@.tmp $@
