@@ -55,6 +55,9 @@ const (
 	FlagWrongPartition                          // came through a partition that its key does not map to
 	FlagHeld                                    // was held for an unknown charger or tariff
 	FlagTrimmed                                 // held readings beyond the limit were given up
+
+	// flagUnitGuessed is internal until the session ends: a register came without unit and measurand.
+	flagUnitGuessed SessionFlags = 1 << 31
 )
 
 // ChargeRows are the rows of table charges of one month of one block, column by column. All slices have the

@@ -94,6 +94,8 @@ type Message struct {
 	Key, Value  []byte // Value nil: a tombstone
 	ContentType string // header `content-type`, none if empty
 	TimestampMs int64  // ms since 1970 UTC, used as the record's timestamp
+
+	source int64 // of a reject: the source position it is about
 }
 
 // Producer appends to topics.

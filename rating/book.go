@@ -80,6 +80,7 @@ func (l *Library) PutLocation(offset int64, key LocationKey, loc *Location) {
 // Placement is where a charge point's connector stands and what can price it.
 type Placement struct {
 	Offset    int64 // of the location's version in the reference log
+	UID       string
 	Location  *Location
 	Connector *Connector
 }
@@ -109,11 +110,11 @@ func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
 		cs := v.location.EVSEs[v.evse].Connectors
 		for j := range cs {
 			if cs[j].ID == connectorID {
-				return Placement{v.offset, v.location, &cs[j]}, true
+				return Placement{v.offset, uid, v.location, &cs[j]}, true
 			}
 		}
 		if len(cs) == 1 {
-			return Placement{v.offset, v.location, &cs[0]}, true
+			return Placement{v.offset, uid, v.location, &cs[0]}, true
 		}
 		return Placement{}, false
 	}

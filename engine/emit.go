@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"strconv"
+
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// emit appends the rows of charges to the block, in the order in which the pricer made them. Positions and lines
+// depend on the readings alone, never on where the block ends (I3).
+func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
+	if len(charges) == 0 {
+		return
+	}
+	if ss.Version != s.position {
+		ss.Lines = 0
+	}
+	excl, incl, energy := int64(0), int64(0), int64(0)
+	for i := range charges {
+		c := &charges[i]
+		if !c.ExclUnknown {
+			excl += c.ExclMicros
+		}
+		incl += c.InclMicros
+		if c.Kind == rating.ChargeUsage {
+			energy += c.EnergyMwh
+		}
+	}
+	ss.RowsExcl += excl
+	ss.RowsIncl += incl
+	s.stats.InclMicros.Add(incl)
+	s.stats.EnergyMwh.Add(energy)
+	if s.mute {
+		ss.Lines += int64(len(charges))
+		ss.Version = s.position
+		return
+	}
+	plan, place := &s.plans.info[ss.Plan], &s.places.info[ss.Place]
+	id := SessionUUID(ss.Key)
+	for i := range charges {
+		rows := s.block.charges(s.block.month.of(charges[i].FromMs))
+		rows.Position = append(rows.Position, s.position)
+		rows.Line = append(rows.Line, uint16(ss.Lines))
+		rows.SessionID = append(rows.SessionID, id)
+		rows.ChargePoint = append(rows.ChargePoint, s.names.list[ss.ChargePoint])
+		rows.Connector = append(rows.Connector, ss.Connector)
+		rows.Location = append(rows.Location, place.location)
+		rows.Tariff = append(rows.Tariff, plan.tariff)
+		rows.Currency = append(rows.Currency, plan.currency)
+		rows.Charge = append(rows.Charge, charges[i])
+		ss.Lines++
+	}
+	ss.Version = s.position
+	s.block.rows += len(charges)
+}
+
+// version writes a row of table sessions: what the session is and costs by now.
+func (s *shard) version(ss *snapshot.Session) {
+	if s.mute {
+		s.stamp(ss)
+		return
+	}
+	s.versionOf(ss, s.total(ss))
+}
+
+// total is what the session costs if it ended at its last reading.
+func (s *shard) total(ss *snapshot.Session) rating.Total {
+	switch {
+	case ss.Plan == 0 || ss.Rate.LastMwh == rating.Unknown:
+		t := rating.Total{}
+		if ss.Rate.LastMwh != rating.Unknown {
+			t.EnergyMwh = ss.Rate.LastMwh - ss.Rate.StartMwh
+		}
+		return t
+	case SessionStatus(ss.Status) == StatusProvisional || SessionStatus(ss.Status) == StatusCompleted:
+		t := s.plans.info[ss.Plan].plan.Accrued(&ss.Rate)
+		t.ExclMicros, t.InclMicros = ss.RowsExcl, ss.RowsIncl // settled: the sum of its rows
+		return t
+	}
+	return s.plans.info[ss.Plan].plan.PriceNow(&ss.Rate)
+}
+
+func (s *shard) stamp(ss *snapshot.Session) {
+	if ss.Version != s.position {
+		ss.Version, ss.Lines = s.position, 0
+	}
+}
+
+// versionOf is version with the total given. A session has one row a position: a later one replaces it.
+func (s *shard) versionOf(ss *snapshot.Session, total rating.Total) {
+	again := ss.Version == s.position
+	s.stamp(ss)
+	if s.mute {
+		return
+	}
+	id := SessionUUID(ss.Key)
+	rows := s.block.sessions(s.block.month.of(ss.Rate.FirstMs))
+	i := len(rows.Version)
+	if again {
+		i = rows.find(id, s.position)
+	}
+	if i == len(rows.Version) {
+		rows.grow()
+		s.block.rows++
+	}
+	rows.Version[i], rows.SessionID[i] = s.position, id
+	rows.ChargePoint[i], rows.Connector[i] = s.names.list[ss.ChargePoint], ss.Connector
+	rows.Transaction[i] = s.block.keep(ss.Transaction())
+	rows.Location[i], rows.Tariff[i], rows.TariffFrom[i], rows.Currency[i], rows.Zone[i] = "", "", rating.Unknown, "", ""
+	if ss.Plan != 0 {
+		ref := &s.plans.ref[ss.Plan]
+		rows.Location[i], rows.Tariff[i] = s.places.info[ss.Place].location, s.plans.info[ss.Plan].tariff
+		rows.TariffFrom[i], rows.Currency[i], rows.Zone[i] = ref.Offset, s.plans.info[ss.Plan].currency, ref.Zone
+	}
+	rows.Status[i] = SessionStatus(ss.Status)
+	rows.StartMs[i], rows.LastMs[i] = ss.Rate.FirstMs, ss.Rate.LastMs
+	rows.StartMwh[i], rows.LastMwh[i] = ss.Rate.StartMwh, ss.Rate.LastMwh
+	if ss.Rate.LastMwh == rating.Unknown {
+		rows.StartMwh[i], rows.LastMwh[i] = 0, 0
+	}
+	rows.Total[i] = total
+	rows.AccruedExcl[i], rows.AccruedIncl[i] = ss.RowsExcl, ss.RowsIncl
+	rows.Flags[i] = SessionFlags(ss.Flags) &^ flagUnitGuessed
+	rows.Readings[i], rows.FirstOffset[i] = ss.Readings, ss.FirstOffset
+	rows.HeldReason[i] = ""
+	if h := s.held[ss.Key]; h != nil {
+		rows.HeldReason[i] = h.Reason
+	}
+}
+
+// find returns the row of a session at a version, or the number of rows when it has none.
+func (r *SessionRows) find(id [16]byte, version int64) int {
+	for i := len(r.Version) - 1; i >= 0 && r.Version[i] == version; i-- {
+		if r.SessionID[i] == id {
+			return i
+		}
+	}
+	return len(r.Version)
+}
+
+// grow appends an empty row.
+func (r *SessionRows) grow() {
+	r.Version, r.SessionID, r.ChargePoint = append(r.Version, 0), append(r.SessionID, [16]byte{}), append(r.ChargePoint, "")
+	r.Connector, r.Transaction, r.Location = append(r.Connector, 0), append(r.Transaction, ""), append(r.Location, "")
+	r.Tariff, r.TariffFrom = append(r.Tariff, ""), append(r.TariffFrom, 0)
+	r.Currency, r.Zone = append(r.Currency, ""), append(r.Zone, "")
+	r.Status, r.StartMs, r.LastMs = append(r.Status, 0), append(r.StartMs, 0), append(r.LastMs, 0)
+	r.StartMwh, r.LastMwh = append(r.StartMwh, 0), append(r.LastMwh, 0)
+	r.Total = append(r.Total, rating.Total{})
+	r.AccruedExcl, r.AccruedIncl = append(r.AccruedExcl, 0), append(r.AccruedIncl, 0)
+	r.Flags, r.Readings = append(r.Flags, 0), append(r.Readings, 0)
+	r.HeldReason, r.FirstOffset = append(r.HeldReason, ""), append(r.FirstOffset, 0)
+}
+
+// rejectMessage is the record for topic wattline.rejects (docs/formats/reject.md). It has the coordinates and
+// the reason, not the payload: that is in the readings topic, with whatever it says of drivers.
+func rejectMessage(p Partition, rec *Record, index int64, reason string) Message {
+	const maxReason = 500
+	if len(reason) > maxReason {
+		reason = reason[:maxReason]
+	}
+	v := append(make([]byte, 0, 96+len(p.Topic)+len(reason)), `{"v":1,"topic":`...)
+	v = strconv.AppendQuoteToASCII(v, p.Topic)
+	v = append(v, `,"partition":`...)
+	v = strconv.AppendInt(v, int64(p.Number), 10)
+	v = append(v, `,"offset":`...)
+	v = strconv.AppendInt(v, rec.Offset, 10)
+	v = append(v, `,"index":`...)
+	v = strconv.AppendInt(v, index, 10)
+	v = append(v, `,"reason":`...)
+	v = appendJSONString(v, reason)
+	v = append(v, '}')
+	key := append([]byte(p.Topic), '/')
+	key = strconv.AppendInt(key, int64(p.Number), 10)
+	key = append(key, '/')
+	key = strconv.AppendInt(key, rec.Offset, 10)
+	key = append(key, '/')
+	key = strconv.AppendInt(key, index, 10)
+	return Message{
+		Key: key, Value: v, ContentType: "application/json", TimestampMs: rec.TimestampMs,
+		source: rec.Offset<<positionBits + index,
+	}
+}
+
+// appendJSONString writes s as a JSON string; bytes that are no UTF-8 become U+FFFD.
+func appendJSONString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r < 0x20 || r == 0x7f:
+			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		default:
+			dst = append(dst, string(r)...)
+		}
+	}
+	return append(dst, '"')
+}

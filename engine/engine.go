@@ -1,0 +1,284 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Ends are what an Engine is connected to.
+type Ends struct {
+	Source    Source
+	Committer Committer
+	Producer  Producer
+	Logs      LogReader
+	Sink      Sink
+	Ledger    Ledger
+	Clock     Clock
+	Decoders  Decoders
+	Reference DecodeReference
+	// Installation makes the first record of a reference log that has none: a new hash key.
+	Installation func() (Message, error)
+	Logger       *slog.Logger
+}
+
+// Engine runs the partitions that the group assigns to it.
+type Engine struct {
+	cfg       Config
+	source    Source
+	committer Committer
+	producer  Producer
+	logs      LogReader
+	sink      Sink
+	ledger    Ledger
+	clock     Clock
+	decoders  Decoders
+	ref       *Reference
+	install   func() (Message, error)
+	log       *slog.Logger
+	tracer    Tracer
+
+	mu      sync.Mutex
+	parts   map[Partition]*partition
+	leaving map[Partition]*partition // dropped, not ended yet: its successor waits for it
+	thin    map[Partition]bool
+	halted  map[Partition]error
+	joined  bool
+	fencing error
+}
+
+// New returns an Engine that does nothing until Run.
+func New(cfg Config, ends Ends) (*Engine, error) {
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Engine{
+		cfg: cfg, source: ends.Source, committer: ends.Committer, producer: ends.Producer, logs: ends.Logs, sink: ends.Sink,
+		ledger: ends.Ledger, clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference),
+		install: ends.Installation, log: ends.Logger,
+		parts: map[Partition]*partition{}, leaving: map[Partition]*partition{}, thin: map[Partition]bool{}, halted: map[Partition]error{},
+	}, nil
+}
+
+// Run joins the group and rates until ctx ends; then every partition closes its block and leaves its state on
+// Kafka, so that nothing is pending. It returns early when another engine uses its instance id (ErrFenced), or
+// the reference log can not be read.
+func (e *Engine) Run(ctx context.Context) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	var follower sync.WaitGroup
+	follower.Go(func() { e.follow(ctx) })
+	defer follower.Wait()
+	next := make(chan Assignment)
+	failed := make(chan error, 1)
+	sourceCtx, leave := context.WithCancel(ctx)
+	defer leave()
+	go func() {
+		for {
+			a, err := e.source.Next(sourceCtx)
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case next <- a:
+			case <-sourceCtx.Done():
+				failed <- sourceCtx.Err()
+				return
+			}
+		}
+	}()
+	watch := e.clock.After(time.Second)
+	for {
+		select {
+		case a := <-next:
+			e.assign(work, a)
+		case err := <-failed:
+			if ctx.Err() != nil {
+				return e.stop()
+			}
+			stop(err)
+			return errors.Join(fmt.Errorf("consumer group: %w", err), e.stop())
+		case <-watch:
+			if err := e.reap(work); err != nil {
+				stop(err)
+				return errors.Join(err, e.stop())
+			}
+			watch = e.clock.After(time.Second)
+		case <-ctx.Done():
+			return e.stop()
+		}
+	}
+}
+
+// prepare reads the reference log, and makes its first record if there is none.
+func (e *Engine) prepare(ctx context.Context) error {
+	if err := e.ref.Follow(ctx, e.logs, e.cfg.ReferenceTopic); err != nil {
+		return err
+	}
+	if _, ok := e.ref.HashKey(); ok {
+		return nil
+	}
+	msg, err := e.install()
+	if err != nil {
+		return fmt.Errorf("make the installation record: %w", err)
+	}
+	if _, err := e.producer.Produce(ctx, e.cfg.ReferenceTopic, 0, []Message{msg}); err != nil {
+		return fmt.Errorf("write the installation record to %s: %w", e.cfg.ReferenceTopic, err)
+	}
+	if err := e.ref.Follow(ctx, e.logs, e.cfg.ReferenceTopic); err != nil {
+		return err
+	}
+	if _, ok := e.ref.HashKey(); !ok {
+		return fmt.Errorf("the installation record did not come back from %s", e.cfg.ReferenceTopic)
+	}
+	return nil
+}
+
+// follow keeps the reference, and the ends of the logs, up to date.
+func (e *Engine) follow(ctx context.Context) {
+	failing := false
+	for {
+		select {
+		case <-e.clock.After(e.cfg.ReferencePoll):
+		case <-ctx.Done():
+			return
+		}
+		e.measureLag(ctx)
+		err := e.ref.Follow(ctx, e.logs, e.cfg.ReferenceTopic)
+		if ctx.Err() != nil {
+			return
+		}
+		if (err != nil) != failing {
+			failing = err != nil
+			e.log.Warn("reference log", "readable", !failing, "error", err)
+		}
+	}
+}
+
+// assign starts what is new and drops what left. What stays is not touched.
+func (e *Engine) assign(ctx context.Context, a Assignment) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.joined = true
+	for p, c := range e.parts {
+		if !slices.Contains(a.Partitions, p) {
+			c.cancel(ErrLost)
+			e.leaving[p] = c
+			delete(e.parts, p)
+			delete(e.thin, p)
+			e.log.Info("partition left", "partition", p.String(), "generation", a.Generation)
+		}
+	}
+	for p := range e.halted {
+		if !slices.Contains(a.Partitions, p) {
+			delete(e.halted, p)
+		}
+	}
+	for _, p := range a.Partitions {
+		if e.parts[p] == nil && e.halted[p] == nil {
+			c := newPartition(e, p)
+			e.parts[p] = c
+			c.start(ctx, e.leaving[p])
+			delete(e.leaving, p)
+		}
+	}
+}
+
+// reap looks after partitions that ended by themselves: halted ones stay down and are told, others start again.
+func (e *Engine) reap(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for p, c := range e.parts {
+		select {
+		case <-c.ended:
+		default:
+			continue
+		}
+		delete(e.parts, p)
+		switch {
+		case errors.Is(c.err, ErrFenced):
+			return fmt.Errorf("%w: %s; give each engine its own engine.id and start this one again", ErrFenced, e.cfg.EngineID)
+		case isHalt(c.err):
+			e.halted[p] = c.err
+			e.log.Error("partition halted", "error", c.err)
+		case c.err == nil || errors.Is(c.err, ErrLost):
+			// The group will say who has it.
+		default:
+			e.log.Warn("partition starts again", "partition", p.String(), "error", c.err)
+			again := newPartition(e, p)
+			e.parts[p] = again
+			again.start(ctx, nil)
+		}
+	}
+	return nil
+}
+
+// stop ends all partitions in order and waits for them.
+func (e *Engine) stop() error {
+	e.mu.Lock()
+	parts := make([]*partition, 0, len(e.parts))
+	for _, c := range e.parts {
+		parts = append(parts, c)
+		close(c.stop)
+	}
+	e.mu.Unlock()
+	var errs []error
+	for _, c := range parts {
+		<-c.ended
+		if c.err != nil && !lost(c.err) && !errors.Is(c.err, errStopped) {
+			errs = append(errs, c.err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// blockAge is the age at which a partition's next block is closed.
+func (e *Engine) blockAge(p Partition, thin bool) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !thin {
+		delete(e.thin, p)
+		return e.cfg.BlockAge
+	}
+	e.thin[p] = true
+	age := time.Duration(float64(len(e.thin)) / e.cfg.BlocksPerSecond * float64(time.Second))
+	return min(max(age, e.cfg.BlockAge), e.cfg.BlockAgeMax)
+}
+
+// replayShare is the rating time of one partition after which it takes a snapshot: its share of SnapshotReplay,
+// half of it because a replay fetches and decodes, too.
+func (e *Engine) replayShare() time.Duration {
+	e.mu.Lock()
+	n := max(len(e.parts), 1)
+	e.mu.Unlock()
+	return e.cfg.SnapshotReplay * time.Duration(min(runtime.GOMAXPROCS(0), n)) / time.Duration(2*n)
+}
+
+// Ready returns nil when the engine is in the group and every partition it has is rating, else what is not.
+func (e *Engine) Ready() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.joined {
+		return errors.New("not yet in the consumer group")
+	}
+	var down []string
+	for _, err := range e.halted {
+		down = append(down, err.Error())
+	}
+	slices.Sort(down)
+	if len(down) > 0 {
+		return errors.New(strings.Join(down, "; "))
+	}
+	return nil
+}

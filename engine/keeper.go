@@ -1,0 +1,183 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/wattline/wattline/rating"
+)
+
+// keeper commits the plans and offsets of one partition, and has its blocks settled, at most blocksInFlight at
+// once. The order of durability is its whole purpose: plan, then rows and messages, the block's row, the
+// snapshot, then offset with the next plan (I4).
+type keeper struct {
+	c       *partition
+	settler *settler
+
+	durable  int64        // all below is in the ledger
+	snapshot SnapshotRef  // the newest one that is complete and not beyond durable
+	buried   SnapshotRef  // one that the last commit no longer names
+	books    []BookChange // since the snapshot
+	plans    []Plan       // of recovery; then of inflight
+
+	inflight []*flight
+	done     chan *flight
+	dirty    bool // durable or snapshot moved since the last commit
+}
+
+// flight is a block on its way.
+type flight struct {
+	block     *Block
+	recovered bool
+	settled   bool
+	ref       SnapshotRef
+	err       error
+}
+
+func (c *partition) newKeeper(durable int64, m *Metadata) *keeper {
+	k := &keeper{
+		c: c, durable: durable, snapshot: m.Snapshot, books: m.Books, plans: m.Plans,
+		done: make(chan *flight, blocksInFlight),
+	}
+	k.settler = &settler{cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, fence: k.commit}
+	return k
+}
+
+// keep runs until the shard closes its channel and everything is durable and committed, or it fails.
+func (k *keeper) keep(ctx context.Context) error {
+	closed := k.c.closed
+	for closed != nil || len(k.inflight) > 0 {
+		take := closed
+		if len(k.inflight) == blocksInFlight {
+			take = nil
+		}
+		select {
+		case b, ok := <-take:
+			if !ok {
+				closed = nil
+				continue
+			}
+			if err := k.launch(ctx, b); err != nil {
+				return k.wait(err)
+			}
+		case f := <-k.done:
+			if err := k.landed(ctx, f, closed); err != nil {
+				return k.wait(err)
+			}
+		case <-ctx.Done():
+			return k.wait(context.Cause(ctx))
+		}
+	}
+	if !k.dirty {
+		return nil
+	}
+	return k.commit(ctx)
+}
+
+// wait lets the settlers that still run see the end of the context, so that nothing outlives the partition.
+func (k *keeper) wait(err error) error {
+	k.c.cancel(err)
+	for _, f := range k.inflight {
+		if !f.settled {
+			<-k.done
+		}
+	}
+	return err
+}
+
+// launch commits the plan of a closed block, and only then has it settled.
+func (k *keeper) launch(ctx context.Context, b closedBlock) error {
+	f := &flight{block: b.Block, recovered: b.recovered}
+	if b.bookChange != nil {
+		k.books = append(k.books, *b.bookChange)
+	}
+	k.inflight = append(k.inflight, f)
+	if err := k.commit(ctx); err != nil {
+		k.inflight = k.inflight[:len(k.inflight)-1]
+		return err
+	}
+	go func() {
+		f.ref, f.err = k.settler.settle(ctx, f.block, f.recovered)
+		k.done <- f
+	}()
+	return nil
+}
+
+// landed takes a settled block; offsets advance in order. The commit waits for the next plan if one is at hand.
+func (k *keeper) landed(ctx context.Context, f *flight, closed <-chan closedBlock) error {
+	f.settled = true
+	if f.err != nil {
+		return f.err
+	}
+	for len(k.inflight) > 0 && k.inflight[0].settled {
+		k.advance(k.inflight[0])
+		k.inflight = k.inflight[1:]
+	}
+	if !k.dirty {
+		return nil
+	}
+	select {
+	case b, ok := <-closed:
+		if ok {
+			return k.launch(ctx, b)
+		}
+	default:
+	}
+	return k.commit(ctx)
+}
+
+// advance takes the oldest block off: it is durable.
+func (k *keeper) advance(f *flight) {
+	row := &f.block.Row
+	st := k.c.shard.stats
+	if row.Last >= row.First {
+		k.durable = row.Last + 1
+		st.DurableMs.Store(row.WatermarkMs)
+		st.Blocks.Add(1)
+		st.Rows.Add(row.Charges.Rows + row.Sessions.Rows)
+	}
+	if f.ref.Count > 0 {
+		k.buried, k.snapshot = k.snapshot, f.ref
+		k.books = booksSince(k.books, f.ref.Offset)
+		st.Snapshots.Add(1)
+	}
+	k.dirty = true
+	k.c.free <- f.block
+}
+
+// booksSince drops the book changes that a snapshot at offset has behind it, keeping the one in force there.
+func booksSince(books []BookChange, offset int64) []BookChange {
+	i := 0
+	for i+1 < len(books) && books[i+1].From <= offset {
+		i++
+	}
+	return append([]BookChange(nil), books[i:]...)
+}
+
+// commit stores the durable offset with the plans of what is in flight.
+func (k *keeper) commit(ctx context.Context) error {
+	m := Metadata{RatingVersion: rating.RatingVersion, Snapshot: k.snapshot, Books: k.books}
+	for _, f := range k.inflight {
+		if row := &f.block.Row; !f.settled && row.Last >= row.First {
+			m.Plans = append(m.Plans, Plan{row.First, row.Last})
+		}
+	}
+	text := AppendMetadata(nil, &m)
+	if len(text) > MetadataLimit {
+		return fmt.Errorf("BUG: commit metadata of %d bytes is over %d", len(text), MetadataLimit)
+	}
+	if err := k.c.e.committer.Commit(ctx, k.c.p, Commit{Offset: k.durable, Metadata: string(text)}); err != nil {
+		return fmt.Errorf("commit offset %d of %s: %w", k.durable, k.c.p, err)
+	}
+	k.dirty = false
+	k.c.shard.stats.Committed.Store(k.durable)
+	if k.buried.Count > 0 {
+		k.settler.bury(ctx, k.c.p, k.buried)
+		k.buried = SnapshotRef{}
+	}
+	return nil
+}
+
+// lost says whether err means that the partition is simply not ours any longer.
+func lost(err error) bool { return errors.Is(err, ErrLost) || errors.Is(err, context.Canceled) }

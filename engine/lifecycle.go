@@ -1,0 +1,481 @@
+package engine
+
+import (
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// opening is what is known when a session opens.
+type opening struct {
+	connector   uint32 // index in s.connectors
+	transaction []byte
+	atMs        int64
+	registerMwh int64 // or rating.Unknown
+	power       int64
+	current     int64
+	state       rating.ChargeState
+	seq         int64
+	offset      int64 // of the message that began it
+	flags       SessionFlags
+}
+
+// resolve finds the session that a reading belongs to when its own key does not: OCPP messages name the
+// transaction without the connector (StopTransaction), or the connector without the transaction.
+func (s *shard) resolve(r *rating.Reading, key snapshot.Key) *snapshot.Session {
+	if ss := s.lookup(key, noSlot); ss != nil {
+		return ss
+	}
+	name, ok := s.names.find(r.ChargePoint)
+	if !ok {
+		return nil
+	}
+	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
+		c := &s.connectors[i]
+		if r.Connector != 0 && c.Number != r.Connector {
+			continue
+		}
+		if c.Live == (snapshot.Key{}) {
+			continue
+		}
+		ss := s.lookup(c.Live, noSlot)
+		if ss == nil {
+			continue
+		}
+		if len(r.Transaction) == 0 && r.Connector != 0 || string(ss.Transaction()) == string(r.Transaction) {
+			return ss
+		}
+	}
+	return nil
+}
+
+// endedBefore says whether the reading belongs to the last session that ended on one of the charge point's
+// connectors: it opens nothing.
+func (s *shard) endedBefore(r *rating.Reading) bool {
+	name, ok := s.names.find(r.ChargePoint)
+	if !ok || len(r.Transaction) == 0 {
+		return false
+	}
+	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
+		c := &s.connectors[i]
+		if r.Connector != 0 && c.Number != r.Connector || c.Ended == (snapshot.Key{}) {
+			continue
+		}
+		if s.hash.key(r.ChargePoint, c.Number, r.Transaction) == c.Ended {
+			return true
+		}
+	}
+	return false
+}
+
+// meterUnknown takes a meter message whose session is not known: it may belong to one that ended, to a Start
+// whose answer was not seen, to no session at all (clock-aligned readings), or it opens one.
+func (s *shard) meterUnknown(r *rating.Reading, key snapshot.Key) {
+	if len(r.Transaction) == 0 || s.endedBefore(r) {
+		s.stats.Outside.Add(1)
+		return
+	}
+	connector := s.connector(r.ChargePoint, r.Connector)
+	if st, ok := s.pendingStart(connector); ok {
+		ss := s.openStart(&st, connector, r.Transaction)
+		s.note(ss, r)
+		s.repeated(ss, r)
+		s.measure(ss, r)
+		return
+	}
+	if r.Context == rating.ContextEnd {
+		s.stats.Outside.Add(1)
+		return
+	}
+	state := r.State
+	if state == rating.StateUnchanged {
+		state = rating.StateCharging
+	}
+	s.open(key, &opening{
+		connector: connector, transaction: r.Transaction, atMs: r.AtMs, registerMwh: r.RegisterMwh, power: r.PowerMicroW,
+		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: FlagNoStart | s.softFlags(r),
+	}, r)
+}
+
+func (s *shard) softFlags(r *rating.Reading) SessionFlags {
+	f := readingFlags(r.Flags)
+	if r.AtMs > s.recordMs+flagAheadMs {
+		f |= FlagClock
+	}
+	if r.AtMs < s.recordMs-flagLateMs {
+		f |= FlagLate
+	}
+	return f
+}
+
+// start takes a Start. One that names its transaction opens the session; one that does not (OCPP 1.6) waits for
+// the answer that does.
+func (s *shard) start(r *rating.Reading, key snapshot.Key) {
+	connector := s.connector(r.ChargePoint, r.Connector)
+	if len(r.Transaction) == 0 {
+		s.startPending(r, connector)
+		return
+	}
+	if ss := s.lookup(key, noSlot); ss != nil {
+		if s.repeated(ss, r) {
+			ss.Flags |= uint32(FlagDuplicate)
+			return
+		}
+		ss.Flags |= uint32(FlagDisorder)
+		return
+	}
+	if s.connectors[connector].Ended == key {
+		s.stats.Outside.Add(1)
+		return
+	}
+	s.endLost(connector, r.AtMs)
+	state := r.State
+	if state == rating.StateUnchanged {
+		state = rating.StateCharging
+	}
+	s.open(key, &opening{
+		connector: connector, transaction: r.Transaction, atMs: r.AtMs, registerMwh: r.RegisterMwh, power: r.PowerMicroW,
+		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: s.softFlags(r),
+	}, r)
+}
+
+// startPending keeps a Start until its answer comes. A charger that repeats it after a reconnect sends the same
+// time and register (TARIFF-RULES 5.2): the running session keeps its start.
+func (s *shard) startPending(r *rating.Reading, connector uint32) {
+	c := &s.connectors[connector]
+	if ss := s.lookup(c.Live, noSlot); ss != nil && ss.Rate.StartMs == r.AtMs && ss.Rate.StartMwh == r.RegisterMwh {
+		ss.Flags |= uint32(FlagDuplicate)
+		return
+	}
+	st := snapshot.Start{
+		Connector: connector, AtMs: r.AtMs, RegisterMwh: r.RegisterMwh, RecordMs: s.recordMs, Offset: s.offset,
+		State: uint8(r.State), Flags: uint32(s.softFlags(r)), MessageLen: uint8(len(r.MessageID)),
+	}
+	copy(st.MessageID[:], r.MessageID)
+	s.starts[s.startKey(r.ChargePoint, r.MessageID)] = st
+}
+
+// startKey names a pending Start: connector -1 is no connector's.
+func (s *shard) startKey(chargePoint, messageID []byte) snapshot.Key {
+	return s.hash.key(chargePoint, -1, messageID)
+}
+
+// pendingStart finds the newest Start of a connector that still waits, and takes it.
+func (s *shard) pendingStart(connector uint32) (found snapshot.Start, ok bool) {
+	var at snapshot.Key
+	for _, k := range sortedKeys(s.starts) {
+		if st := s.starts[k]; st.Connector == connector && (!ok || st.Offset > found.Offset) {
+			found, at, ok = st, k, true
+		}
+	}
+	if ok {
+		delete(s.starts, at)
+	}
+	return found, ok
+}
+
+// answer takes the central system's answer to a Start: it names the transaction.
+func (s *shard) answer(r *rating.Reading) {
+	k := s.startKey(r.ChargePoint, r.MessageID)
+	st, ok := s.starts[k]
+	if !ok || len(r.Transaction) == 0 {
+		s.stats.Outside.Add(1)
+		return
+	}
+	delete(s.starts, k)
+	s.openStart(&st, st.Connector, r.Transaction)
+}
+
+// openStart opens the session of a pending Start under its transaction.
+func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []byte) *snapshot.Session {
+	c := &s.connectors[connector]
+	chargePoint := []byte(s.names.list[c.ChargePoint])
+	key := s.hash.key(chargePoint, c.Number, transaction)
+	if ss := s.lookup(key, noSlot); ss != nil {
+		return ss
+	}
+	s.endLost(connector, st.AtMs)
+	state := rating.ChargeState(st.State)
+	if state == rating.StateUnchanged {
+		state = rating.StateCharging
+	}
+	ss := s.open(key, &opening{
+		connector: connector, transaction: transaction, atMs: st.AtMs, registerMwh: st.RegisterMwh, power: rating.Unknown,
+		current: rating.Unknown, state: state, seq: rating.Unknown, offset: st.Offset, flags: SessionFlags(st.Flags),
+	}, nil)
+	if c := &s.connectors[connector]; c.StatusMs != rating.Unknown && c.StatusMs >= st.AtMs {
+		s.change(ss, c.StatusMs, rating.ChargeState(c.Status))
+	}
+	return ss
+}
+
+// endLost closes the session that still runs on a connector when the next one starts there: its Stop was lost.
+// A Start from before the running session's own (replayed late) closes nothing.
+func (s *shard) endLost(connector uint32, startMs int64) {
+	ss := s.lookup(s.connectors[connector].Live, noSlot)
+	if ss == nil || startMs < ss.Rate.StartMs {
+		return
+	}
+	s.endProvisional(ss)
+}
+
+// status takes a connector's state. It cuts the session's time; the register there is on the line.
+func (s *shard) status(r *rating.Reading) {
+	if r.Connector == 0 || r.State == rating.StateUnchanged {
+		return
+	}
+	connector := s.connector(r.ChargePoint, r.Connector)
+	c := &s.connectors[connector]
+	if c.StatusMs != rating.Unknown && r.AtMs < c.StatusMs {
+		return // older than what is known
+	}
+	c.Status, c.StatusMs = uint8(r.State), r.AtMs
+	ss := s.lookup(c.Live, noSlot)
+	if ss == nil || SessionStatus(ss.Status) == StatusProvisional || r.State >= rating.StateReserved {
+		return
+	}
+	s.note(ss, r)
+	s.change(ss, r.AtMs, r.State)
+}
+
+// open makes a session, takes from the book what prices it, and begins it. r is the reading that opened it, nil
+// for a Start that waited.
+func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.Session {
+	ss := s.sessions.at(s.sessions.insert(key))
+	c := &s.connectors[o.connector]
+	ss.ChargePoint, ss.Connector, ss.FirstOffset = c.ChargePoint, c.Number, o.offset
+	ss.LastSeq, ss.EndMs = rating.Unknown, rating.Unknown
+	ss.TxLen = uint8(copy(ss.Tx[:], o.transaction))
+	ss.LastRecordMs, ss.Readings, ss.Flags = s.recordMs, 1, uint32(o.flags)
+	c.Live = key
+	s.arm(ss)
+	if r != nil {
+		s.repeated(ss, r)
+	}
+	s.price(ss, s.bookOffset, o.atMs)
+	if o.registerMwh == rating.Unknown {
+		ss.Rate.FirstMs, ss.Rate.StartMs, ss.Rate.LastMs, ss.Rate.LastMwh = o.atMs, o.atMs, o.atMs, rating.Unknown
+		ss.PendPower, ss.PendCurrent, ss.PendState = o.power, o.current, uint8(o.state)
+		if ss.Plan != 0 {
+			ss.Status = uint8(activeStatus(o.state))
+		}
+	} else {
+		s.begin(ss, rating.Point{AtMs: o.atMs, RegisterMwh: o.registerMwh, PowerMicroW: o.power, CurrentNanoA: o.current, State: o.state})
+	}
+	s.version(ss)
+	s.stats.Opened.Add(1)
+	return ss
+}
+
+// price takes plan and place of a session from the book of asOf, or holds it.
+func (s *shard) price(ss *snapshot.Session, asOf, startMs int64) bool {
+	p, reason, ok := s.ref.price(asOf, startMs, s.names.list[ss.ChargePoint], ss.Connector)
+	if !ok {
+		ss.Status = uint8(StatusHeld)
+		ss.Flags |= uint32(FlagHeld)
+		if h := s.held[ss.Key]; h != nil {
+			h.Reason = reason
+		} else {
+			s.held[ss.Key] = &snapshot.Held{Key: ss.Key, Reason: reason}
+			s.heldBytes += heldSize
+		}
+		return false
+	}
+	ss.Plan = s.plans.put(p.planRef, planInfo{p.plan, p.tariff, p.plan.Tariff().Currency})
+	ss.Place = s.places.put(p.placeRef, placeInfo{p.location, p.maxW})
+	return true
+}
+
+// stop takes the end of a session.
+func (s *shard) stop(r *rating.Reading, rec *Record, key snapshot.Key) {
+	ss := s.resolve(r, key)
+	if ss == nil {
+		if s.endedBefore(r) {
+			s.stats.Outside.Add(1)
+			return
+		}
+		if ss = s.stopOfStart(r); ss == nil {
+			s.reject(rec, s.position&MaxReadings, "stop of a session that was never seen, or ended before the last one")
+			return
+		}
+	}
+	if SessionStatus(ss.Status) == StatusProvisional {
+		s.afterProvisional(ss, r)
+		return
+	}
+	if s.repeated(ss, r) {
+		ss.Flags |= uint32(FlagDuplicate)
+		return
+	}
+	s.note(ss, r)
+	if r.State == rating.StateReservationExpired {
+		s.expire(ss, r.AtMs)
+	}
+	if ss.Rate.LastMwh == rating.Unknown {
+		reg := r.RegisterMwh
+		if reg == rating.Unknown {
+			reg = 0
+		}
+		s.begin(ss, rating.Point{
+			AtMs: ss.Rate.LastMs, RegisterMwh: reg, PowerMicroW: ss.PendPower, CurrentNanoA: ss.PendCurrent,
+			State: rating.ChargeState(ss.PendState),
+		})
+	}
+	s.endAt(ss, r.AtMs, r.RegisterMwh, r.ResolutionMwh)
+	s.finish(ss, StatusCompleted)
+}
+
+// stopOfStart finds the Start without answer that a Stop without session may belong to: the only one that waits
+// at the charge point.
+func (s *shard) stopOfStart(r *rating.Reading) *snapshot.Session {
+	name, ok := s.names.find(r.ChargePoint)
+	if !ok || len(r.Transaction) == 0 {
+		return nil
+	}
+	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
+		if st, ok := s.pendingStart(i); ok {
+			return s.openStart(&st, i, r.Transaction)
+		}
+	}
+	return nil
+}
+
+// endAt takes the last point of a session: time and raw register of its Stop.
+func (s *shard) endAt(ss *snapshot.Session, atMs, registerMwh, resolutionMwh int64) {
+	if atMs < ss.Rate.LastMs {
+		// A closing reading stamped after the Stop came before it. Taking its time back is an amendment.
+		ss.Flags |= uint32(FlagAfterEnd | FlagDisorder)
+		atMs = ss.Rate.LastMs
+	}
+	if ss.EndMs != rating.Unknown && ss.EndMs > atMs {
+		ss.Flags |= uint32(FlagAfterEnd)
+	}
+	adj := ss.Rate.LastMwh
+	if registerMwh != rating.Unknown {
+		adj = registerMwh + ss.RegOffsetMwh
+		if adj < ss.Rate.LastMwh && ss.Pend == snapshot.PendLow && registerMwh >= ss.PendMwh {
+			s.reset(ss)
+			adj = registerMwh + ss.RegOffsetMwh
+		}
+		if adj < ss.Rate.LastMwh {
+			if ss.Rate.LastMwh-adj <= resolutionMwh {
+				ss.Flags |= uint32(FlagResolution)
+			} else {
+				ss.Flags |= uint32(FlagBelowStart)
+			}
+			adj = ss.Rate.LastMwh
+		}
+	}
+	if ss.Pend == snapshot.PendLow {
+		ss.Pend = snapshot.PendNone
+		ss.Flags |= uint32(FlagGlitch)
+	}
+	s.point(ss, atMs, adj, rating.Unknown, rating.Unknown, rating.StateUnchanged)
+}
+
+// expire re-labels a reservation that nobody used.
+func (s *shard) expire(ss *snapshot.Session, atMs int64) {
+	if SessionStatus(ss.Status) != StatusReserved || ss.Plan == 0 || ss.Rate.Charge != rating.StateReserved {
+		if ss.Rate.Charge != rating.StateReservationExpired {
+			ss.Flags |= uint32(FlagDisorder)
+		}
+		return
+	}
+	atMs = max(atMs, ss.Rate.LastMs)
+	if s.tracer != nil {
+		s.tracer.Expired(ss, atMs)
+	}
+	s.out = s.plans.info[ss.Plan].plan.Expire(&ss.Rate, atMs, s.out[:0])
+	s.emit(ss, s.out)
+	s.version(ss)
+}
+
+// finish settles a session, writes its last rows, and forgets it.
+func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
+	delete(s.changes, ss.Key) // of after the end
+	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors[i].Next {
+		c := &s.connectors[i]
+		if c.Live == ss.Key {
+			c.Live = snapshot.Key{}
+		}
+		if c.Number == ss.Connector {
+			c.Ended, c.EndedMs = ss.Key, ss.Rate.LastMs
+		}
+	}
+	if s.tracer != nil {
+		s.tracer.Ended(ss, s.names.list[ss.ChargePoint], s.plans.ref[ss.Plan])
+	}
+	s.stats.Ended.Add(1)
+	if ss.Plan == 0 {
+		s.endHeld(ss, status)
+		return
+	}
+	s.plausible(ss)
+	ss.Status = uint8(status)
+	var total rating.Total
+	s.out, total = s.plans.info[ss.Plan].plan.Close(&ss.Rate, s.out[:0])
+	s.emit(ss, s.out)
+	s.versionOf(ss, total)
+	if status == StatusProvisional {
+		s.arm(ss) // kept a while, so that what comes late is seen
+		return
+	}
+	s.drop(ss)
+}
+
+func (s *shard) drop(ss *snapshot.Session) {
+	if ss.Window != 0 {
+		s.freeWindows = append(s.freeWindows, ss.Window-1)
+	}
+	s.sessions.remove(ss.Key)
+}
+
+// endProvisional closes a session whose Stop did not come, at its last reading (or its Transaction.End value).
+func (s *shard) endProvisional(ss *snapshot.Session) {
+	ss.Flags |= uint32(FlagNoStop)
+	if ss.Rate.LastMwh == rating.Unknown {
+		s.begin(ss, rating.Point{
+			AtMs: ss.Rate.LastMs, RegisterMwh: max(ss.EndMwh, 0), PowerMicroW: ss.PendPower, CurrentNanoA: ss.PendCurrent,
+			State: rating.ChargeState(ss.PendState),
+		})
+	}
+	if ss.EndMs != rating.Unknown && ss.EndMs >= ss.Rate.LastMs && ss.EndMwh+ss.RegOffsetMwh >= ss.Rate.LastMwh {
+		s.point(ss, ss.EndMs, ss.EndMwh+ss.RegOffsetMwh, rating.Unknown, rating.Unknown, rating.StateUnchanged)
+	}
+	if ss.Pend == snapshot.PendLow {
+		ss.Pend = snapshot.PendNone
+		ss.Flags |= uint32(FlagGlitch)
+	}
+	s.finish(ss, StatusProvisional)
+}
+
+// afterProvisional takes a message of a session that was closed without its Stop. What it changes is an
+// amendment: the session is flagged, once.
+func (s *shard) afterProvisional(ss *snapshot.Session, r *rating.Reading) {
+	if s.repeated(ss, r) {
+		return
+	}
+	s.stats.Outside.Add(1)
+	if SessionFlags(ss.Flags)&FlagDisorder != 0 || r.AtMs <= ss.Rate.LastMs {
+		return
+	}
+	ss.Flags |= uint32(FlagDisorder)
+	s.version(ss)
+}
+
+// plausible flags energies that the connector can not have delivered, and a register in the wrong unit.
+func (s *shard) plausible(ss *snapshot.Session) {
+	energyMwh, ms := ss.Rate.LastMwh-ss.Rate.StartMwh, ss.Rate.LastMs-ss.Rate.StartMs
+	maxW := s.places.info[ss.Place].maxW
+	if maxW <= 0 {
+		maxW = 1_000_000 // no charger delivers more than a megawatt
+	}
+	// mWh over ms against W: mWh * 3,600 = W * ms; a quarter more, and one kWh, are allowed.
+	canMwh := maxW*ms/3600*5/4 + 1_000_000
+	if energyMwh > canMwh {
+		ss.Flags |= uint32(FlagImpossible)
+	}
+	if SessionFlags(ss.Flags)&flagUnitGuessed != 0 && energyMwh > 0 && energyMwh <= canMwh/1000 {
+		ss.Flags |= uint32(FlagUnit) // taken as kWh it would be just what the connector delivers
+	}
+	ss.Flags &^= uint32(flagUnitGuessed)
+}

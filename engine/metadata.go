@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// MetadataLimit is what Apache Kafka stores beside an offset by default (offset.metadata.max.bytes).
+const MetadataLimit = 4096
+
+// maxBookChanges is how many book changes the metadata may carry since the snapshot; one more forces a snapshot.
+const maxBookChanges = 16
+
+// Metadata is what a partition's offset commit says beside the offset: everything that a recovery needs to make
+// the same bytes again (docs/formats/commit-metadata.md).
+type Metadata struct {
+	RatingVersion int32
+	Snapshot      SnapshotRef  // the newest complete one; Count 0: none, the state at the log's beginning is empty
+	Books         []BookChange // since the snapshot, in order; the first one is the book at its offset
+	Plans         []Plan       // blocks that may have been inserted in part, in order; at most two
+}
+
+// SnapshotRef names a snapshot on wattline.state.
+type SnapshotRef struct {
+	ID     uint64 // unique in the partition: NextOffset of the state and a nonce
+	Offset int64  // NextOffset of the state
+	At     int64  // offset of its first chunk in the state topic
+	Count  int32  // chunks
+	Bytes  int64
+	CRC    uint32 // CRC-32C of all bytes
+}
+
+// BookChange says that readings from offset From on were rated with the book of Book (reference records below).
+type BookChange struct {
+	From, Book int64
+}
+
+// Plan is a block that was closed and whose rows may be in ClickHouse: offsets First to Last, inclusive.
+type Plan struct {
+	First, Last int64
+}
+
+// ErrMetadata marks commit metadata that no Wattline wrote.
+var ErrMetadata = errors.New("commit metadata is not Wattline's")
+
+// metadataVersion leads every metadata text.
+const metadataVersion = "wattline1"
+
+// AppendMetadata appends the text form: fields of key=value, one blank between.
+func AppendMetadata(dst []byte, m *Metadata) []byte {
+	dst = append(dst, metadataVersion...)
+	dst = fmt.Appendf(dst, " r=%d", m.RatingVersion)
+	if s := m.Snapshot; s.Count > 0 {
+		dst = fmt.Appendf(dst, " s=%d,%d,%d,%d,%d,%d", s.ID, s.Offset, s.At, s.Count, s.Bytes, s.CRC)
+	}
+	for _, b := range m.Books {
+		dst = fmt.Appendf(dst, " b=%d,%d", b.From, b.Book)
+	}
+	for _, p := range m.Plans {
+		dst = fmt.Appendf(dst, " p=%d,%d", p.First, p.Last)
+	}
+	return dst
+}
+
+// ParseMetadata reads what AppendMetadata wrote, and nothing else.
+func ParseMetadata(text string) (*Metadata, error) {
+	fields := strings.Split(text, " ")
+	if fields[0] != metadataVersion {
+		return nil, fmt.Errorf("%w: it begins with %.20q, not %q", ErrMetadata, text, metadataVersion)
+	}
+	m := &Metadata{}
+	for _, f := range fields[1:] {
+		key, value, ok := strings.Cut(f, "=")
+		if !ok {
+			return nil, fmt.Errorf("%w: field %.40q has no value", ErrMetadata, f)
+		}
+		if err := m.set(key, value); err != nil {
+			return nil, fmt.Errorf("%w: field %.60q: %w", ErrMetadata, f, err)
+		}
+	}
+	if string(AppendMetadata(nil, m)) != text {
+		return nil, fmt.Errorf("%w: %.80q is not in the canonical form", ErrMetadata, text)
+	}
+	return m, nil
+}
+
+func (m *Metadata) set(key, value string) error {
+	switch key {
+	case "r":
+		n, err := numbers(value, 1)
+		if err != nil {
+			return err
+		}
+		m.RatingVersion = int32(n[0])
+	case "s":
+		n, err := numbers(value, 6)
+		if err != nil {
+			return err
+		}
+		m.Snapshot = SnapshotRef{ID: uint64(n[0]), Offset: n[1], At: n[2], Count: int32(n[3]), Bytes: n[4], CRC: uint32(n[5])}
+	case "b":
+		n, err := numbers(value, 2)
+		if err != nil {
+			return err
+		}
+		if len(m.Books) > maxBookChanges {
+			return errors.New("too many book changes")
+		}
+		m.Books = append(m.Books, BookChange{n[0], n[1]})
+	case "p":
+		n, err := numbers(value, 2)
+		if err != nil {
+			return err
+		}
+		if len(m.Plans) == 2 || n[1] < n[0] {
+			return errors.New("not a plan")
+		}
+		m.Plans = append(m.Plans, Plan{n[0], n[1]})
+	default:
+		return errors.New("unknown key")
+	}
+	return nil
+}
+
+func numbers(text string, want int) ([]int64, error) {
+	parts := strings.Split(text, ",")
+	if len(parts) != want {
+		return nil, fmt.Errorf("has %d numbers, want %d", len(parts), want)
+	}
+	out := make([]int64, want)
+	for i, p := range parts {
+		n, err := strconv.ParseInt(p, 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = n
+	}
+	return out, nil
+}

@@ -1,0 +1,355 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/wattline/wattline/engine/snapshot"
+)
+
+// partition runs one partition that is assigned to this engine: its shard's goroutine (run) rates and fills
+// blocks, its keeper's goroutine (keep) commits plans and offsets and has blocks settled. Blocks go round
+// between the two: closed -> keeper -> free -> shard. With all of them in flight the shard waits: that is the
+// back-pressure that reaches the fetch.
+type partition struct {
+	e     *Engine
+	p     Partition
+	log   *slog.Logger
+	shard *shard
+	feed  Feed
+
+	closed    chan closedBlock
+	free      chan *Block
+	questions chan func(*shard)
+	counters  atomic.Pointer[shardStats] // of shard, once it is there
+	stop      chan struct{}              // closed: close the block, take a snapshot, end
+	ended     chan struct{}              // closed when run and keep have returned
+	cancel    context.CancelCauseFunc
+	err       error // why it ended, valid once ended is closed
+
+	opened     time.Time // when the block at hand got its first offset; zero: it is empty
+	age        time.Duration
+	lastBook   time.Time
+	rateNs     int64        // spent since the last snapshot
+	sinceBooks int          // book changes since the last snapshot
+	pending    Batch        // of recovery: not used up
+	books      []BookChange // of recovery: changes at the beginnings of planned blocks
+	stateAt    int64        // NextOffset of the newest snapshot taken
+}
+
+type closedBlock struct {
+	*Block
+	recovered bool
+}
+
+// blocksInFlight is how many blocks may be planned and not yet durable.
+const blocksInFlight = 2
+
+func newPartition(e *Engine, p Partition) *partition {
+	c := &partition{
+		e: e, p: p, log: e.log.With("partition", p.String()),
+		closed: make(chan closedBlock), free: make(chan *Block, blocksInFlight+1), questions: make(chan func(*shard)),
+		stop: make(chan struct{}), ended: make(chan struct{}), age: e.cfg.BlockAge, stateAt: -1,
+	}
+	for range blocksInFlight + 1 {
+		c.free <- newBlock()
+	}
+	return c
+}
+
+// start runs the partition until stop is closed, ctx ends, or it fails. before is the same partition's last
+// life in this process, if it may not have ended yet.
+func (c *partition) start(ctx context.Context, before *partition) {
+	ctx, c.cancel = context.WithCancelCause(ctx)
+	go func() {
+		defer close(c.ended)
+		if before != nil {
+			<-before.ended
+		}
+		err := c.main(ctx)
+		c.cancel(err)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			c.err = err
+		}
+	}()
+}
+
+func (c *partition) main(ctx context.Context) error {
+	began := c.e.clock.Now()
+	k, err := c.recover(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.feed.Close()
+	kept := make(chan error, 1)
+	go func() {
+		err := k.keep(ctx)
+		if err != nil {
+			c.cancel(err)
+		}
+		kept <- err
+	}()
+	err = c.run(ctx, k.plans)
+	close(c.closed)
+	if kerr := <-kept; kerr != nil {
+		return kerr
+	}
+	if err == nil {
+		c.log.Info("partition stopped", "ran", c.e.clock.Now().Sub(began).Round(time.Millisecond), "offset", c.shard.nextOffset)
+	}
+	return err
+}
+
+// run re-makes the planned blocks, then rates what comes.
+func (c *partition) run(ctx context.Context, plans []Plan) error {
+	for _, p := range plans {
+		if err := c.remake(ctx, p); err != nil {
+			return err
+		}
+	}
+	if b := c.pending; b != nil {
+		c.pending = nil
+		if err := c.rate(ctx, b); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := c.closeIfDue(ctx); err != nil {
+			return err
+		}
+		select {
+		case b, ok := <-c.feed.Batches():
+			if !ok {
+				return c.feedError()
+			}
+			if err := c.rate(ctx, b); err != nil {
+				return err
+			}
+		case ask := <-c.questions:
+			ask(c.shard)
+		case <-c.blockAged():
+		case <-c.stop:
+			return c.closeLast(ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (c *partition) feedError() error {
+	if err := c.feed.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("feed of %s ended", c.p)
+}
+
+// rate works one batch off, closing blocks as they get full.
+func (c *partition) rate(ctx context.Context, b Batch) error {
+	defer b.Release()
+	for {
+		t := c.e.clock.Now()
+		if c.shard.nextOffset == c.shard.block.Row.First && b.NextOffset() > c.shard.nextOffset && c.bookDue() {
+			c.changeBook(c.e.ref.Next())
+		}
+		done, err := c.shard.rate(b, unlimited)
+		d := c.e.clock.Now().Sub(t)
+		c.rateNs += int64(d)
+		c.shard.stats.RateNs.Add(int64(d))
+		c.publish()
+		if err != nil {
+			return err
+		}
+		if c.opened.IsZero() && c.shard.nextOffset > c.shard.block.Row.First {
+			c.opened = t
+		}
+		if done {
+			return nil
+		}
+		if err := c.closeBlock(ctx, false); err != nil {
+			return err
+		}
+	}
+}
+
+// publish lets others see where the shard stands.
+func (c *partition) publish() {
+	st := c.shard.stats
+	st.Position.Store(c.shard.nextOffset)
+	st.Live.Store(int64(c.shard.sessions.live))
+	st.Held.Store(int64(len(c.shard.held)))
+	st.Watermark.Store(c.shard.watermarkMs)
+}
+
+// blockAged returns a channel that gets a value when the block at hand is old enough; nil while it is empty.
+func (c *partition) blockAged() <-chan time.Time {
+	if c.opened.IsZero() {
+		return nil
+	}
+	return c.e.clock.After(max(0, c.age-c.e.clock.Now().Sub(c.opened)))
+}
+
+func (c *partition) closeIfDue(ctx context.Context) error {
+	old := !c.opened.IsZero() && c.e.clock.Now().Sub(c.opened) >= c.age
+	if old || c.shard.full() || !c.opened.IsZero() && c.bookDue() {
+		return c.closeBlock(ctx, false)
+	}
+	return nil
+}
+
+// bookDue says whether the shard should change to a newer book: at most once a minute, sooner for held sessions.
+func (c *partition) bookDue() bool {
+	if c.e.ref.Next() <= c.shard.bookOffset {
+		return false
+	}
+	every := c.e.cfg.BookEvery
+	if len(c.shard.held) > 0 {
+		every = min(every, time.Second)
+	}
+	return c.lastBook.IsZero() || c.e.clock.Now().Sub(c.lastBook) >= every
+}
+
+// closeBlock ends the block at hand, hands it to the keeper, and begins the next one, with a newer book if one
+// is due. Questions are answered while it waits for a free block.
+func (c *partition) closeBlock(ctx context.Context, last bool) error {
+	s := c.shard
+	b := s.block
+	empty := s.nextOffset == b.Row.First
+	snapshotDue := last && c.stateAt != s.nextOffset || c.snapshotDue() && !empty
+	if empty && !snapshotDue {
+		return nil
+	}
+	c.measureAge(b)
+	s.closeBlock(c.e.cfg.EngineID)
+	if snapshotDue {
+		b.state = s.state()
+		c.stateAt, c.rateNs, c.sinceBooks = s.nextOffset, 0, 0
+	}
+	return c.turn(ctx, closedBlock{Block: b})
+}
+
+// turn hands a closed block to the keeper and begins the next one.
+func (c *partition) turn(ctx context.Context, b closedBlock) error {
+	if err := c.hand(ctx, b); err != nil {
+		return err
+	}
+	next, err := c.takeFree(ctx)
+	if err != nil {
+		return err
+	}
+	s := c.shard
+	s.block = next
+	s.block.reset(c.p, s.nextOffset, s.bookOffset)
+	c.opened = time.Time{}
+	return nil
+}
+
+// changeBook gives the shard a newer book. It is called at the beginning of a block that is about to get its
+// first messages: a block always has an offset, and what the book changes (held sessions are priced) is in it.
+func (c *partition) changeBook(book int64) {
+	c.shard.changeBook(book)
+	c.shard.block.Row.BookOffset = book
+	c.shard.block.bookChange = &BookChange{From: c.shard.nextOffset, Book: book}
+	c.lastBook = c.e.clock.Now()
+	c.sinceBooks++
+}
+
+func (c *partition) snapshotDue() bool {
+	return c.rateNs > int64(c.e.replayShare()) || c.sinceBooks >= maxBookChanges-2
+}
+
+// measureAge sets the age for the next block: what a busy partition gets, or more so that thin ones together
+// make few blocks.
+func (c *partition) measureAge(b *Block) {
+	const busy = 500 // readings a second
+	open := c.e.clock.Now().Sub(c.opened)
+	thin := c.opened.IsZero() || b.Row.Readings < int64(busy*open.Seconds())
+	c.age = c.e.blockAge(c.p, thin)
+}
+
+func (c *partition) hand(ctx context.Context, b closedBlock) error {
+	for {
+		select {
+		case c.closed <- b:
+			return nil
+		case ask := <-c.questions:
+			ask(c.shard)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (c *partition) takeFree(ctx context.Context) (*Block, error) {
+	for {
+		select {
+		case b := <-c.free:
+			return b, nil
+		case ask := <-c.questions:
+			ask(c.shard)
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// closeLast is a clean stop: the block ends, and the state goes to Kafka with it.
+func (c *partition) closeLast(ctx context.Context) error { return c.closeBlock(ctx, true) }
+
+// remake rates the range of a planned block again, byte for byte, and hands it over as recovered.
+func (c *partition) remake(ctx context.Context, p Plan) error {
+	if p.First != c.shard.nextOffset {
+		return &Halt{
+			Reason: "plan-gap", Partition: c.p,
+			Detail: fmt.Sprintf("planned block %d-%d does not follow offset %d", p.First, p.Last, c.shard.nextOffset),
+			Do:     "see docs/runbook/plan-gap.md",
+		}
+	}
+	if len(c.books) > 0 && c.books[0].From == p.First {
+		c.shard.changeBook(c.books[0].Book)
+		c.shard.block.Row.BookOffset = c.books[0].Book
+		c.books = c.books[1:]
+	}
+	if err := c.rateTo(ctx, p.Last); err != nil {
+		return err
+	}
+	c.shard.closeBlock(c.e.cfg.EngineID)
+	return c.turn(ctx, closedBlock{Block: c.shard.block, recovered: true})
+}
+
+// closeBlock fills in the block's row. Rejects are noted as chunks are decoded; their order must not tell.
+func (s *shard) closeBlock(engineID string) {
+	slices.SortStableFunc(s.block.Rejects, func(a, b Message) int { return cmp.Compare(a.source, b.source) })
+	s.block.close(s.nextOffset-1, s.watermarkMs, engineID)
+}
+
+// state copies what goes into a snapshot. The copy is the shard's only stall; encoding and producing it is the
+// settler's work.
+func (s *shard) state() *snapshot.State {
+	st := &snapshot.State{
+		Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
+		TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
+		Names: slices.Clone(s.names.list), Places: slices.Clone(s.places.ref), Plans: slices.Clone(s.plans.ref),
+		Sessions: make([]snapshot.Session, 0, s.sessions.live), Windows: slices.Clone(s.windows),
+		Connectors: slices.Clone(s.connectors),
+	}
+	s.sessions.each(func(ss *snapshot.Session) { st.Sessions = append(st.Sessions, *ss) })
+	slices.SortFunc(st.Sessions, func(a, b snapshot.Session) int { return compareKeys(a.Key, b.Key) })
+	for _, k := range sortedKeys(s.starts) {
+		st.Starts = append(st.Starts, s.starts[k])
+	}
+	for _, k := range sortedKeys(s.held) {
+		h := *s.held[k]
+		h.Points, h.Changes = slices.Clone(h.Points), slices.Clone(h.Changes)
+		st.Held = append(st.Held, h)
+	}
+	for _, k := range sortedKeys(s.changes) {
+		st.Changes = append(st.Changes, snapshot.Changes{Key: k, List: slices.Clone(s.changes[k])})
+	}
+	return st
+}

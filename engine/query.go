@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// SessionView is a running session as a question from outside sees it.
+type SessionView struct {
+	ID          string // UUID text of the session's key
+	ChargePoint string
+	Connector   int32
+	Transaction string
+	Location    string
+	Tariff      string
+	Currency    string
+	Zone        string
+	Status      SessionStatus
+	State       rating.ChargeState
+	StartMs     int64
+	LastMs      int64
+	Total       rating.Total // price if it ended at LastMs
+	Flags       SessionFlags
+	HeldReason  string
+	Split       rating.Split // why the price changed last
+	PeriodMs    int64        // when it changed
+	Readings    uint32
+	Partition   Partition
+	Position    int64 // source position of the newest row; Offset the state is of
+	Offset      int64 // all messages below are in it
+}
+
+// ErrCatchingUp: the partition that would know is not rating yet, or is busy.
+var ErrCatchingUp = errors.New("the partition is still catching up")
+
+// ParseSessionID reads the id of a session as GET /v1/sessions takes it.
+func ParseSessionID(text string) (snapshot.Key, bool) {
+	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	if err != nil || len(b) != 16 {
+		return snapshot.Key{}, false
+	}
+	var k snapshot.Key
+	for i, v := range b {
+		k[i/8] = k[i/8]<<8 | uint64(v)
+	}
+	return k, true
+}
+
+// FormatSessionID writes a session's key as a UUID.
+func FormatSessionID(k snapshot.Key) string {
+	id := SessionUUID(k)
+	h := hex.EncodeToString(id[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// askTimeout bounds a question to one shard: it is answered between two batches.
+const askTimeout = 2 * time.Second
+
+// ask runs fn on the shard of every partition, one after the other. A shard that does not answer in time is
+// left out, and makes the error ErrCatchingUp.
+func (e *Engine) ask(ctx context.Context, fn func(*shard)) error {
+	e.mu.Lock()
+	parts := make([]*partition, 0, len(e.parts))
+	for _, c := range e.parts {
+		parts = append(parts, c)
+	}
+	e.mu.Unlock()
+	slices.SortFunc(parts, func(a, b *partition) int { return int(a.p.Number - b.p.Number) })
+	var missed error
+	for _, c := range parts {
+		answered := make(chan struct{})
+		question := func(s *shard) { fn(s); close(answered) }
+		select {
+		case c.questions <- question:
+			<-answered
+		case <-c.ended:
+		case <-e.clock.After(askTimeout):
+			missed = ErrCatchingUp
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return missed
+}
+
+// Session returns the running sessions that id names: a session id, or a transaction id, alone or behind its
+// charge point and a colon. Sessions that ended are in table sessions_latest.
+func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) {
+	key, isKey := ParseSessionID(id)
+	var found []SessionView
+	err := e.ask(ctx, func(s *shard) {
+		if isKey {
+			if ss := s.lookup(key, noSlot); ss != nil {
+				found = append(found, s.view(ss))
+			}
+			return
+		}
+		s.sessions.each(func(ss *snapshot.Session) {
+			tx := string(ss.Transaction())
+			if tx == id || s.names.list[ss.ChargePoint]+":"+tx == id {
+				found = append(found, s.view(ss))
+			}
+		})
+	})
+	if len(found) > 0 {
+		return found, nil
+	}
+	return nil, err
+}
+
+// Dearest returns the n running sessions with the highest price, in order.
+func (e *Engine) Dearest(ctx context.Context, n int) ([]SessionView, error) {
+	var best []SessionView
+	err := e.ask(ctx, func(s *shard) {
+		s.sessions.each(func(ss *snapshot.Session) {
+			if SessionStatus(ss.Status) != StatusActive || ss.Plan == 0 || ss.Rate.LastMwh == rating.Unknown {
+				return
+			}
+			if t := s.total(ss); len(best) < n || t.InclMicros > best[len(best)-1].Total.InclMicros {
+				i, _ := slices.BinarySearchFunc(best, t.InclMicros, func(v SessionView, x int64) int {
+					if v.Total.InclMicros >= x {
+						return -1
+					}
+					return 1
+				})
+				best = slices.Insert(best, i, s.view(ss))
+				best = best[:min(len(best), n)]
+			}
+		})
+	})
+	return best, err
+}
+
+func (s *shard) view(ss *snapshot.Session) SessionView {
+	v := SessionView{
+		ID: FormatSessionID(ss.Key), ChargePoint: s.names.list[ss.ChargePoint], Connector: ss.Connector,
+		Transaction: string(ss.Transaction()), Status: SessionStatus(ss.Status), State: ss.Rate.Charge,
+		StartMs: ss.Rate.FirstMs, LastMs: ss.Rate.LastMs, Total: s.total(ss), Flags: SessionFlags(ss.Flags) &^ flagUnitGuessed,
+		Split: ss.Rate.LastSplit, PeriodMs: ss.Rate.PeriodStartMs, Readings: ss.Readings, Partition: s.partition,
+		Position: ss.Version, Offset: s.nextOffset,
+	}
+	if ss.Plan != 0 {
+		v.Tariff, v.Currency = s.plans.info[ss.Plan].tariff, s.plans.info[ss.Plan].currency
+		v.Zone, v.Location = s.plans.ref[ss.Plan].Zone, s.places.info[ss.Place].location
+	}
+	if h := s.held[ss.Key]; h != nil {
+		v.HeldReason = h.Reason
+	}
+	return v
+}
+
+// PartitionStats is where one partition stands; counters are of this process's life.
+type PartitionStats struct {
+	Partition                                          Partition
+	Records, Readings, Rejects, Opened, Ended, Outside int64
+	EnergyMwh, InclMicros                              int64
+	Live, Held                                         int64
+	Position, Committed, End                           int64 // End: of the log when last asked; -1 unknown
+	WatermarkMs, DurableMs                             int64
+	Blocks, Rows, Snapshots, RateNs                    int64
+	Halted                                             string // why it stands still; empty when it does not
+}
+
+// Stats returns where every partition stands, in order.
+func (e *Engine) Stats() []PartitionStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []PartitionStats
+	for p, c := range e.parts {
+		st := PartitionStats{Partition: p, End: -1}
+		if s := c.counters.Load(); s != nil {
+			st.Records, st.Readings, st.Rejects = s.Records.Load(), s.Readings.Load(), s.Rejects.Load()
+			st.Opened, st.Ended, st.Outside = s.Opened.Load(), s.Ended.Load(), s.Outside.Load()
+			st.EnergyMwh, st.InclMicros = s.EnergyMwh.Load(), s.InclMicros.Load()
+			st.Live, st.Held = s.Live.Load(), s.Held.Load()
+			st.Position, st.Committed, st.End = s.Position.Load(), s.Committed.Load(), s.End.Load()
+			st.WatermarkMs, st.DurableMs = s.Watermark.Load(), s.DurableMs.Load()
+			st.Blocks, st.Rows, st.Snapshots, st.RateNs = s.Blocks.Load(), s.Rows.Load(), s.Snapshots.Load(), s.RateNs.Load()
+		}
+		out = append(out, st)
+	}
+	for p, err := range e.halted {
+		out = append(out, PartitionStats{Partition: p, End: -1, Halted: err.Error()})
+	}
+	slices.SortFunc(out, func(a, b PartitionStats) int {
+		if c := strings.Compare(a.Partition.Topic, b.Partition.Topic); c != 0 {
+			return c
+		}
+		return int(a.Partition.Number - b.Partition.Number)
+	})
+	return out
+}
+
+// measureLag asks the broker where the logs end.
+func (e *Engine) measureLag(ctx context.Context) {
+	e.mu.Lock()
+	parts := make([]*partition, 0, len(e.parts))
+	for _, c := range e.parts {
+		parts = append(parts, c)
+	}
+	e.mu.Unlock()
+	for _, c := range parts {
+		if s := c.counters.Load(); s != nil {
+			if _, end, err := e.source.Bounds(ctx, c.p); err == nil {
+				s.End.Store(end)
+			}
+		}
+	}
+}

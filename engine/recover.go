@@ -1,0 +1,335 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// recover brings the shard to the committed offset: snapshot, then mute replay with the books that were used
+// (ARCHITECTURE section 4, point 8). It opens the feed and returns the keeper, whose plans are what run has to
+// make again.
+func (c *partition) recover(ctx context.Context) (*keeper, error) {
+	began := c.e.clock.Now()
+	commit, err := c.e.committer.Committed(ctx, c.p)
+	if err != nil {
+		return nil, fmt.Errorf("read committed offset of %s: %w", c.p, err)
+	}
+	start, end, err := c.e.source.Bounds(ctx, c.p)
+	if err != nil {
+		return nil, fmt.Errorf("read bounds of %s: %w", c.p, err)
+	}
+	m, err := c.metadata(ctx, commit, start)
+	if err != nil {
+		return nil, err
+	}
+	if commit.Offset < 0 {
+		commit.Offset = start
+	}
+	if err := c.checkBounds(commit.Offset, start, end); err != nil {
+		return nil, err
+	}
+	key, _ := c.e.ref.HashKey()
+	c.shard = newShard(c.p, &c.e.cfg, c.e.decoders, c.e.ref, key)
+	c.shard.tracer = c.e.tracer
+	c.shard.stats.End.Store(end)
+	c.counters.Store(c.shard.stats)
+	c.shard.block = <-c.free
+	c.shard.nextOffset = commit.Offset
+	if err := c.load(ctx, m); err != nil {
+		return nil, err
+	}
+	if m.Snapshot.Count == 0 && len(m.Books) > 0 {
+		c.shard.nextOffset = m.Books[0].From
+	}
+	if len(m.Books) == 0 {
+		m.Books = []BookChange{{From: c.shard.nextOffset, Book: c.e.ref.Next()}}
+		c.shard.bookOffset = m.Books[0].Book
+	}
+	if c.shard.nextOffset < start {
+		return nil, c.belowStart(c.shard.nextOffset, start)
+	}
+	if c.feed, err = c.e.source.Open(c.p, c.shard.nextOffset); err != nil {
+		return nil, fmt.Errorf("open %s at offset %d: %w", c.p, c.shard.nextOffset, err)
+	}
+	from := c.shard.nextOffset
+	if err := c.replay(ctx, m.Books, commit.Offset); err != nil {
+		c.feed.Close()
+		return nil, err
+	}
+	c.shard.block.reset(c.p, commit.Offset, c.shard.bookOffset)
+	c.stateAt = m.Snapshot.Offset
+	c.publish()
+	c.log.Info("partition recovered", "snapshot", m.Snapshot.Offset, "replayed", commit.Offset-from, "offset", commit.Offset,
+		"end", end, "plans", len(m.Plans), "sessions", c.shard.sessions.live, "took", c.e.clock.Now().Sub(began))
+	return c.newKeeper(commit.Offset, m), nil
+}
+
+// metadata reads the plan beside the committed offset, and refuses to go on where that would lose or double.
+func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*Metadata, error) {
+	last, has, err := c.e.ledger.LastBlock(ctx, c.p)
+	if err != nil {
+		return nil, fmt.Errorf("read last block of %s: %w", c.p, err)
+	}
+	adopt := fmt.Sprintf("if this is wanted: stop the engines, then `wattline adopt --topic %s --partition %d`", c.p.Topic, c.p.Number)
+	if commit.Offset < 0 || commit.Metadata == "" {
+		if has {
+			return nil, &Halt{
+				Reason: "no-metadata", Partition: c.p,
+				Detail: fmt.Sprintf("the group has no plan of it (committed offset %d), but the ledger has blocks up to offset %d", commit.Offset, last.Last),
+				Do:     adopt,
+			}
+		}
+		if commit.Offset > start {
+			return nil, &Halt{
+				Reason: "foreign-commit", Partition: c.p,
+				Detail: fmt.Sprintf("the group committed offset %d without Wattline's plan", commit.Offset), Do: adopt,
+			}
+		}
+		return &Metadata{RatingVersion: rating.RatingVersion}, nil
+	}
+	m, err := ParseMetadata(commit.Metadata)
+	if err != nil {
+		return nil, &Halt{Reason: "foreign-commit", Partition: c.p, Detail: err.Error(), Do: adopt}
+	}
+	replays := m.Snapshot.Offset != commit.Offset && (m.Snapshot.Count > 0 || len(m.Books) > 0 && m.Books[0].From != commit.Offset)
+	if m.RatingVersion != rating.RatingVersion && (len(m.Plans) > 0 || replays) {
+		return nil, &Halt{
+			Reason: "rating-version", Partition: c.p,
+			Detail: fmt.Sprintf("its state was made by rating version %d, this release has %d", m.RatingVersion, rating.RatingVersion),
+			Do:     "start the release before, stop it cleanly, then start this one",
+		}
+	}
+	return m, nil
+}
+
+func (c *partition) checkBounds(committed, start, end int64) error {
+	if committed > end {
+		return &Halt{
+			Reason: "offset-beyond-log-end", Partition: c.p,
+			Detail: fmt.Sprintf("committed offset is %d, the log ends at %d: the topic was recreated or truncated", committed, end),
+			Do:     "give the new topic a new name, or `wattline adopt` it from offset 0 after checking what the ledger has",
+		}
+	}
+	if committed < start {
+		return c.belowStart(committed, start)
+	}
+	return nil
+}
+
+func (c *partition) belowStart(want, start int64) error {
+	return &Halt{
+		Reason: "offset-below-log-start", Partition: c.p,
+		Detail: fmt.Sprintf("offset %d is needed, the log begins at %d: %d messages were deleted unread", want, start, start-want),
+		Do:     "restore them, or accept the loss with `wattline adopt`",
+	}
+}
+
+// errLoaded ends a ReadLog early: all chunks are there.
+var errLoaded = errors.New("all chunks loaded")
+
+// load reads the snapshot that m names, if it names one.
+func (c *partition) load(ctx context.Context, m *Metadata) error {
+	ref := m.Snapshot
+	if ref.Count == 0 {
+		return nil
+	}
+	chunks := make(map[string][]byte, ref.Count)
+	for i := range int(ref.Count) {
+		chunks[string(snapshotKey(c.p, ref.ID, i))] = nil
+	}
+	missing := len(chunks)
+	_, err := c.e.logs.ReadLog(ctx, c.e.cfg.StateTopic, c.p.Number, ref.At, func(rec Record) error {
+		if have, ok := chunks[string(rec.Key)]; ok && have == nil && rec.Value != nil {
+			chunks[string(rec.Key)] = append([]byte{}, rec.Value...)
+			missing--
+		}
+		if missing == 0 {
+			return errLoaded
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errLoaded) {
+		return fmt.Errorf("read snapshot %d of %s from %s at offset %d: %w", ref.ID, c.p, c.e.cfg.StateTopic, ref.At, err)
+	}
+	var bytes []byte
+	for i := range int(ref.Count) {
+		bytes = append(bytes, chunks[string(snapshotKey(c.p, ref.ID, i))]...)
+	}
+	bad := func(detail string) error {
+		return &Halt{
+			Reason: "snapshot-unusable", Partition: c.p,
+			Detail: fmt.Sprintf("snapshot %d on %s/%d at offset %d: %s", ref.ID, c.e.cfg.StateTopic, c.p.Number, ref.At, detail),
+			Do:     "see docs/runbook/snapshot-unusable.md",
+		}
+	}
+	if missing > 0 {
+		return bad(fmt.Sprintf("%d of %d chunks are missing", missing, ref.Count))
+	}
+	if int64(len(bytes)) != ref.Bytes || snapshot.Checksum(bytes) != ref.CRC {
+		return bad(fmt.Sprintf("%d bytes with checksum %08x, want %d with %08x", len(bytes), snapshot.Checksum(bytes), ref.Bytes, ref.CRC))
+	}
+	st, err := snapshot.Decode(bytes)
+	if err != nil {
+		return bad(err.Error())
+	}
+	if st.Topic != c.p.Topic || st.Partition != c.p.Number || st.NextOffset != ref.Offset {
+		return bad(fmt.Sprintf("it is of %s/%d at offset %d", st.Topic, st.Partition, st.NextOffset))
+	}
+	return c.shard.restore(st)
+}
+
+// replay rates up to the committed offset without writing, changing books where they were changed. A change at
+// or beyond it belongs to a planned block: remake does it, and its rows are written.
+func (c *partition) replay(ctx context.Context, books []BookChange, to int64) error {
+	s := c.shard
+	s.mute = true
+	defer func() { s.mute = false }()
+	s.block.reset(c.p, s.nextOffset, s.bookOffset)
+	for i, b := range books {
+		if s.bookOffset == 0 { // no snapshot: the first book is in force from the beginning, nothing is held yet
+			s.bookOffset = b.Book
+			continue
+		}
+		if b.Book == s.bookOffset {
+			continue
+		}
+		if b.From >= to {
+			c.books = books[i:]
+			break
+		}
+		if err := c.rateTo(ctx, b.From-1); err != nil {
+			return err
+		}
+		s.changeBook(b.Book)
+	}
+	return c.rateTo(ctx, to-1)
+}
+
+// rateTo rates up to and including offset last. What the batch at hand has beyond it is kept for run.
+func (c *partition) rateTo(ctx context.Context, last int64) error {
+	s := c.shard
+	for s.nextOffset <= last {
+		b, err := c.batch(ctx)
+		if err != nil {
+			return err
+		}
+		done, err := s.rate(b, last)
+		if err != nil {
+			return err
+		}
+		if done {
+			c.pending = nil
+			b.Release()
+		}
+	}
+	return nil
+}
+
+// batch returns the batch at hand, or waits for the next one.
+func (c *partition) batch(ctx context.Context) (Batch, error) {
+	if c.pending != nil {
+		return c.pending, nil
+	}
+	select {
+	case b, ok := <-c.feed.Batches():
+		if !ok {
+			return nil, c.feedError()
+		}
+		c.pending = b
+		return b, nil
+	case <-c.stop:
+		return nil, errStopped
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// errStopped ends a recovery that was asked to stop: it leaves everything as it was.
+var errStopped = errors.New("stopped while recovering")
+
+// restore takes the state of a snapshot.
+func (s *shard) restore(st *snapshot.State) error {
+	s.nextOffset, s.watermarkMs, s.tickMinute, s.bookOffset = st.NextOffset, st.WatermarkMs, st.TickMinute, st.BookOffset
+	for _, name := range st.Names[min(1, len(st.Names)):] {
+		s.names.put(name)
+	}
+	for _, p := range st.Places[min(1, len(st.Places)):] {
+		location, maxW, err := s.ref.recoverPlace(p)
+		if err != nil {
+			return err
+		}
+		s.places.put(p, placeInfo{location, maxW})
+	}
+	for _, p := range st.Plans[min(1, len(st.Plans)):] {
+		plan, err := s.ref.recoverPlan(p)
+		if err != nil {
+			return err
+		}
+		s.plans.put(p, planInfo{plan, tariffName(p), plan.Tariff().Currency})
+	}
+	if len(st.Connectors) > 0 {
+		s.connectors = st.Connectors
+	}
+	if err := s.linkConnectors(); err != nil {
+		return err
+	}
+	s.windows = st.Windows
+	return s.restoreSessions(st)
+}
+
+// linkConnectors finds the head of every charge point's chain: the last one that was put in front.
+func (s *shard) linkConnectors() error {
+	for i := 1; i < len(s.connectors); i++ {
+		c := &s.connectors[i]
+		if int(c.ChargePoint) >= len(s.names.list) || c.Next >= uint32(i) {
+			return fmt.Errorf("%w: connector %d", snapshot.ErrCorrupt, i)
+		}
+		s.names.first[c.ChargePoint] = uint32(i)
+	}
+	return nil
+}
+
+func (s *shard) restoreSessions(st *snapshot.State) error {
+	used := make([]bool, len(s.windows))
+	for i := range st.Sessions {
+		ss := &st.Sessions[i]
+		if ss.Key == (snapshot.Key{}) || int(ss.ChargePoint) >= len(s.names.list) || int(ss.Place) >= len(s.places.ref) ||
+			int(ss.Plan) >= len(s.plans.ref) || int(ss.Window) > len(s.windows) || s.sessions.find(ss.Key) != noSlot {
+			return fmt.Errorf("%w: session %d", snapshot.ErrCorrupt, i)
+		}
+		if ss.Window > 0 {
+			used[ss.Window-1] = true
+		}
+		*s.sessions.at(s.sessions.insert(ss.Key)) = *ss
+		s.arm(ss)
+	}
+	for i := range used {
+		if !used[i] {
+			s.freeWindows = append(s.freeWindows, uint32(i))
+		}
+	}
+	for _, x := range st.Starts {
+		if int(x.Connector) >= len(s.connectors) {
+			return fmt.Errorf("%w: a start of connector %d", snapshot.ErrCorrupt, x.Connector)
+		}
+		name := s.names.list[s.connectors[x.Connector].ChargePoint]
+		s.starts[s.startKey([]byte(name), x.MessageID[:x.MessageLen])] = x
+	}
+	for i := range st.Held {
+		h := &st.Held[i]
+		s.held[h.Key] = h
+		s.heldBytes += heldSize + pointSize*(len(h.Points)+len(h.Changes))
+	}
+	for _, x := range st.Changes {
+		s.changes[x.Key] = x.List
+	}
+	return nil
+}
+
+// unlimited is the last offset of a block without plan.
+const unlimited = math.MaxInt64

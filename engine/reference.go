@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// ReferenceRecord is one decoded record of the reference log. Exactly one of its parts is set; none for a kind
+// that this release does not know but may skip.
+type ReferenceRecord struct {
+	HashKey      *HashKey
+	TariffKey    rating.TariffKey
+	Tariff       *rating.Tariff
+	TariffGone   bool
+	LocationKey  rating.LocationKey
+	Location     *rating.Location
+	LocationGone bool
+}
+
+// DecodeReference reads a record of the reference log (docs/formats/reference.md).
+type DecodeReference func(key, value []byte) (ReferenceRecord, error)
+
+// Reference is the reference log in memory, shared by all shards of an engine. Safe for concurrent use; it is
+// asked when sessions begin, never per reading.
+type Reference struct {
+	decode DecodeReference
+
+	mu     sync.Mutex
+	lib    *rating.Library
+	key    HashKey
+	hasKey bool
+	zones  map[string]*rating.Zone
+	plans  *lru.Cache[snapshot.Plan, *rating.Plan] // compiled once, shared by the shards
+}
+
+// planCacheSize bounds the compiled plans that no live session holds; a plan is a few KiB.
+const planCacheSize = 4096
+
+// NewReference returns an empty Reference.
+func NewReference(decode DecodeReference) *Reference {
+	plans, err := lru.New[snapshot.Plan, *rating.Plan](planCacheSize)
+	if err != nil {
+		panic("BUG: " + err.Error()) // only a size below 1 is refused
+	}
+	return &Reference{decode: decode, lib: rating.NewLibrary(), zones: map[string]*rating.Zone{}, plans: plans}
+}
+
+// Follow reads the log from where it stands to its end. Call it again for what came since.
+func (r *Reference) Follow(ctx context.Context, log LogReader, topic string) error {
+	r.mu.Lock()
+	from := r.lib.Next()
+	r.mu.Unlock()
+	next, err := log.ReadLog(ctx, topic, 0, from, r.put)
+	if err != nil {
+		return fmt.Errorf("read reference log %s from offset %d: %w", topic, from, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if next > r.lib.Next() {
+		r.lib.Skip(next - 1)
+	}
+	return nil
+}
+
+func (r *Reference) put(rec Record) error {
+	ref, err := r.decode(rec.Key, rec.Value)
+	if err != nil {
+		return &Halt{
+			Reason: "reference-unreadable", Partition: Partition{Number: 0},
+			Detail: fmt.Sprintf("record %d of the reference log: %v", rec.Offset, err),
+			Do:     "run a release that can read it; the log is never edited",
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case ref.HashKey != nil:
+		if !r.hasKey { // two engines may have made one at once: the first in the log counts
+			r.key, r.hasKey = *ref.HashKey, true
+		}
+		r.lib.Skip(rec.Offset)
+	case ref.Tariff != nil || ref.TariffGone:
+		r.lib.PutTariff(rec.Offset, ref.TariffKey, ref.Tariff)
+	case ref.Location != nil || ref.LocationGone:
+		r.lib.PutLocation(rec.Offset, ref.LocationKey, ref.Location)
+	default:
+		r.lib.Skip(rec.Offset)
+	}
+	return nil
+}
+
+// HashKey returns the installation's key, ok false while the log has none.
+func (r *Reference) HashKey() (key HashKey, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.key, r.hasKey
+}
+
+// Next is the newest book: the offset below which all records are known.
+func (r *Reference) Next() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lib.Next()
+}
+
+// priced is what a session takes from the book at its start and keeps to its end.
+type priced struct {
+	planRef  snapshot.Plan
+	placeRef snapshot.Place
+	plan     *rating.Plan
+	location string
+	tariff   string
+	maxW     int64
+}
+
+// price finds what prices a session of a connector that begins at startMs, in the book of asOf. The reason says
+// what is missing.
+func (r *Reference) price(asOf, startMs int64, chargePoint string, connector int32) (p priced, reason string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	place, found := r.lib.Place(asOf, chargePoint, connector)
+	if !found {
+		return p, "charge point or connector unknown", false
+	}
+	choice, reason, found := r.lib.Choose(asOf, startMs, place)
+	if !found {
+		return p, reason, false
+	}
+	t := choice.Tariff
+	ref := snapshot.Plan{CountryCode: t.CountryCode, PartyID: t.PartyID, ID: t.ID, Offset: choice.Offset, Zone: place.Location.Zone}
+	plan, err := r.compile(ref, t)
+	if err != nil {
+		return p, err.Error(), false
+	}
+	return priced{
+		planRef: ref, plan: plan,
+		placeRef: snapshot.Place{Offset: place.Offset, UID: place.UID, Connector: place.Connector.ID},
+		location: place.Location.ID, tariff: tariffName(ref), maxW: place.Connector.MaxPowerW,
+	}, "", true
+}
+
+func tariffName(p snapshot.Plan) string {
+	return rating.TariffKey{CountryCode: p.CountryCode, PartyID: p.PartyID, ID: p.ID}.String()
+}
+
+// compile is called with mu held.
+func (r *Reference) compile(ref snapshot.Plan, t *rating.Tariff) (*rating.Plan, error) {
+	if plan, ok := r.plans.Get(ref); ok {
+		return plan, nil
+	}
+	zone, ok := r.zones[ref.Zone]
+	if !ok {
+		var err error
+		if zone, err = rating.LoadZone(ref.Zone); err != nil {
+			return nil, fmt.Errorf("time zone %q: %w", ref.Zone, err)
+		}
+		r.zones[ref.Zone] = zone
+	}
+	plan, err := rating.Compile(t, zone)
+	if err != nil {
+		return nil, fmt.Errorf("tariff %s: %w", tariffName(ref), err)
+	}
+	r.plans.Add(ref, plan)
+	return plan, nil
+}
+
+// recoverPlan compiles the plan that a snapshot names.
+func (r *Reference) recoverPlan(ref snapshot.Plan) (*rating.Plan, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t, ok := r.lib.TariffAt(rating.TariffKey{CountryCode: ref.CountryCode, PartyID: ref.PartyID, ID: ref.ID}, ref.Offset)
+	if !ok {
+		return nil, fmt.Errorf("tariff %s of reference offset %d is not in the reference log", tariffName(ref), ref.Offset)
+	}
+	return r.compile(ref, t)
+}
+
+// recoverPlace finds the location that a snapshot names.
+func (r *Reference) recoverPlace(ref snapshot.Place) (location string, maxW int64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	loc, ok := r.lib.LocationAt(ref.UID, ref.Offset)
+	if !ok {
+		return "", 0, fmt.Errorf("EVSE %s of reference offset %d is not in the reference log", ref.UID, ref.Offset)
+	}
+	for _, e := range loc.EVSEs {
+		if e.UID != ref.UID {
+			continue
+		}
+		for _, c := range e.Connectors {
+			if c.ID == ref.Connector {
+				return loc.ID, c.MaxPowerW, nil
+			}
+		}
+	}
+	return "", 0, fmt.Errorf("connector %s of EVSE %s is not in location %s", ref.Connector, ref.UID, loc.ID)
+}

@@ -1,0 +1,312 @@
+package engine
+
+import (
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// meter rates a register value, power, current or state of a session, the usual message. A transaction that is
+// not known is opened by it.
+func (s *shard) meter(r *rating.Reading, key snapshot.Key) {
+	ss := s.resolve(r, key)
+	if ss == nil {
+		s.meterUnknown(r, key)
+		return
+	}
+	if SessionStatus(ss.Status) == StatusProvisional {
+		s.afterProvisional(ss, r)
+		return
+	}
+	if s.repeated(ss, r) {
+		ss.Flags |= uint32(FlagDuplicate)
+		return
+	}
+	s.note(ss, r)
+	if r.State == rating.StateReservationExpired {
+		s.expire(ss, r.AtMs)
+		return
+	}
+	s.measure(ss, r)
+}
+
+// measure takes the effect of a new reading on a running session.
+func (s *shard) measure(ss *snapshot.Session, r *rating.Reading) {
+	switch {
+	case r.Context == rating.ContextBegin:
+		// A start value. The session has one; it is never the newest (TARIFF-RULES 5.2, Growatt).
+	case r.Context == rating.ContextEnd && r.RegisterMwh != rating.Unknown:
+		ss.EndMs, ss.EndMwh = r.AtMs, r.RegisterMwh
+	case r.RegisterMwh == rating.Unknown:
+		if r.State != rating.StateUnchanged {
+			s.change(ss, r.AtMs, r.State)
+		}
+	case ss.Rate.LastMwh == rating.Unknown:
+		s.firstRegister(ss, r)
+	case r.AtMs < ss.Rate.LastMs:
+		s.late(ss, r)
+	default:
+		s.register(ss, r)
+	}
+}
+
+// register takes a raw register value at or after the last reading: glitch, reset, resolution, or progress
+// (ARCHITECTURE section 3, "The register").
+func (s *shard) register(ss *snapshot.Session, r *rating.Reading) {
+	adj := r.RegisterMwh + ss.RegOffsetMwh
+	switch {
+	case adj >= ss.Rate.LastMwh:
+		if ss.Pend == snapshot.PendLow {
+			ss.Pend = snapshot.PendNone
+			ss.Flags |= uint32(FlagGlitch)
+		}
+		s.point(ss, r.AtMs, adj, r.PowerMicroW, r.CurrentNanoA, r.State)
+	case ss.Rate.LastMwh-adj <= r.ResolutionMwh:
+		ss.Flags |= uint32(FlagResolution)
+		s.point(ss, r.AtMs, ss.Rate.LastMwh, r.PowerMicroW, r.CurrentNanoA, r.State)
+	case ss.Pend == snapshot.PendLow && r.RegisterMwh >= ss.PendMwh:
+		s.reset(ss)
+		s.point(ss, r.AtMs, r.RegisterMwh+ss.RegOffsetMwh, r.PowerMicroW, r.CurrentNanoA, r.State)
+	default:
+		ss.Pend = snapshot.PendLow
+		ss.PendMs, ss.PendMwh = r.AtMs, r.RegisterMwh
+		ss.PendPower, ss.PendCurrent, ss.PendState = r.PowerMicroW, r.CurrentNanoA, uint8(r.State)
+	}
+}
+
+// reset takes the waiting low value as the register's new beginning: the gap before it carries no energy.
+func (s *shard) reset(ss *snapshot.Session) {
+	ss.RegOffsetMwh = ss.Rate.LastMwh - ss.PendMwh
+	ss.Flags |= uint32(FlagReset)
+	ss.Pend = snapshot.PendNone
+	s.point(ss, ss.PendMs, ss.Rate.LastMwh, ss.PendPower, ss.PendCurrent, rating.ChargeState(ss.PendState))
+}
+
+// firstRegister begins a session whose Start had no register: it gets the first value that comes.
+func (s *shard) firstRegister(ss *snapshot.Session, r *rating.Reading) {
+	s.begin(ss, rating.Point{
+		AtMs: ss.Rate.LastMs, RegisterMwh: r.RegisterMwh, PowerMicroW: ss.PendPower, CurrentNanoA: ss.PendCurrent,
+		State: rating.ChargeState(ss.PendState),
+	})
+	if r.AtMs < ss.Rate.LastMs {
+		ss.Flags |= uint32(FlagDisorder)
+		return
+	}
+	s.register(ss, r)
+}
+
+// point is a cleaned reading: at or after the last one in time and register.
+func (s *shard) point(ss *snapshot.Session, atMs, registerMwh, power, current int64, state rating.ChargeState) {
+	changes := s.takeChanges(ss, atMs)
+	if state == rating.StateUnchanged {
+		state = ss.Rate.Charge
+		if n := len(changes); n > 0 {
+			state = changes[n-1].State
+		}
+	}
+	pt := rating.Point{AtMs: atMs, RegisterMwh: registerMwh, PowerMicroW: power, CurrentNanoA: current, State: state}
+	if s.tracer != nil {
+		s.tracer.Point(ss, pt, changes)
+	}
+	if ss.Plan == 0 {
+		s.hold(ss, pt, changes)
+		return
+	}
+	was := ss.Status
+	ss.Status = uint8(activeStatus(state))
+	s.out = s.plans.info[ss.Plan].plan.Advance(&ss.Rate, pt, changes, s.cfg.sliceMs(), s.out[:0])
+	if len(s.out) != 0 || was != ss.Status {
+		s.emit(ss, s.out)
+		s.version(ss)
+	}
+}
+
+func activeStatus(state rating.ChargeState) SessionStatus {
+	if state == rating.StateReserved || state == rating.StateReservationExpired {
+		return StatusReserved
+	}
+	return StatusActive
+}
+
+// begin starts pricing, or holding, at the session's first Point.
+func (s *shard) begin(ss *snapshot.Session, pt rating.Point) {
+	if s.tracer != nil {
+		s.tracer.Point(ss, pt, nil)
+	}
+	if ss.Plan == 0 {
+		ss.Rate.FirstMs, ss.Rate.StartMs, ss.Rate.StartMwh = pt.AtMs, pt.AtMs, pt.RegisterMwh
+		s.hold(ss, pt, nil)
+		return
+	}
+	ss.Status = uint8(activeStatus(pt.State))
+	s.plans.info[ss.Plan].plan.Start(&ss.Rate, pt, s.cfg.sliceMs())
+}
+
+// change notes a change of state between two register values.
+func (s *shard) change(ss *snapshot.Session, atMs int64, state rating.ChargeState) {
+	if atMs < ss.Rate.LastMs {
+		if timeClass(state) != timeClass(ss.Rate.Charge) {
+			ss.Flags |= uint32(FlagDisorder)
+		}
+		return
+	}
+	list := s.changes[ss.Key]
+	i := len(list)
+	for i > 0 && list[i-1].AtMs > atMs {
+		i--
+	}
+	list = append(list, rating.Change{})
+	copy(list[i+1:], list[i:])
+	list[i] = rating.Change{AtMs: atMs, State: state}
+	s.changes[ss.Key] = list
+}
+
+func timeClass(state rating.ChargeState) int {
+	switch state {
+	case rating.StateSuspendedEV, rating.StateIdle:
+		return 1
+	case rating.StateReserved, rating.StateReservationExpired:
+		return 2
+	}
+	return 0
+}
+
+// takeChanges returns the changes up to atMs and forgets them; later ones stay.
+func (s *shard) takeChanges(ss *snapshot.Session, atMs int64) []rating.Change {
+	if len(s.changes) == 0 {
+		return nil
+	}
+	list := s.changes[ss.Key]
+	n := 0
+	for n < len(list) && list[n].AtMs <= atMs {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	if n == len(list) {
+		delete(s.changes, ss.Key)
+	} else {
+		s.changes[ss.Key] = append([]rating.Change(nil), list[n:]...)
+	}
+	return list[:n]
+}
+
+// late takes a new reading that was measured before the last accepted one. It changes nothing if it lies in the
+// last interval and the interval was priced as if it were there; else the session is flagged.
+func (s *shard) late(ss *snapshot.Session, r *rating.Reading) {
+	adj := r.RegisterMwh + ss.RegOffsetMwh
+	settled := ss.Plan != 0 && r.AtMs >= ss.Rate.PrevMs && adj >= ss.Rate.PrevMwh && adj <= ss.Rate.LastMwh &&
+		(r.State == rating.StateUnchanged || r.State == ss.Rate.Charge) &&
+		s.plans.info[ss.Plan].plan.Uncut(&ss.Rate)
+	if !settled {
+		ss.Flags |= uint32(FlagDisorder)
+	}
+}
+
+// note counts a message that has an effect and keeps its soft findings.
+func (s *shard) note(ss *snapshot.Session, r *rating.Reading) {
+	ss.Readings++
+	ss.LastRecordMs = s.recordMs
+	f := SessionFlags(0)
+	if r.AtMs > s.recordMs+flagAheadMs {
+		f |= FlagClock
+	}
+	if r.AtMs < s.recordMs-flagLateMs {
+		f |= FlagLate
+	}
+	if r.Flags != 0 {
+		f |= readingFlags(r.Flags)
+	}
+	ss.Flags |= uint32(f)
+}
+
+func readingFlags(f rating.ReadingFlags) (out SessionFlags) {
+	if f&rating.ReadingPhaseSum != 0 {
+		out |= FlagPhaseSum
+	}
+	if f&rating.ReadingUnitGuessed != 0 {
+		out |= flagUnitGuessed
+	}
+	if f&(rating.ReadingNoZone|rating.ReadingAtUnreadable) != 0 {
+		out |= FlagBadTime
+	}
+	if f&rating.ReadingStopUnknown != 0 {
+		out |= FlagStopUnknown
+	}
+	return out
+}
+
+// repeated says whether the message was seen before, and remembers it.
+func (s *shard) repeated(ss *snapshot.Session, r *rating.Reading) bool {
+	if r.Seq != rating.Unknown {
+		return !s.noteSeq(ss, r.Seq)
+	}
+	return s.noteFingerprint(ss, r)
+}
+
+// noteSeq returns whether seq is new within the window of the last 64. What lies below the window counts as new:
+// it is late, and its time tells what becomes of it.
+func (s *shard) noteSeq(ss *snapshot.Session, seq int64) bool {
+	if ss.LastSeq == rating.Unknown {
+		ss.LastSeq = seq
+		return true
+	}
+	d := seq - ss.LastSeq
+	if d > 0 {
+		if d >= 64 {
+			ss.SeqBits = 0
+			if d == 64 {
+				ss.SeqBits = 1 << 63
+			}
+		} else {
+			ss.SeqBits = ss.SeqBits<<d | 1<<(d-1)
+		}
+		ss.LastSeq = seq
+		return true
+	}
+	if d == 0 {
+		return false
+	}
+	if d < -64 {
+		return true
+	}
+	bit := uint64(1) << (-d - 1)
+	if ss.SeqBits&bit != 0 {
+		return false
+	}
+	ss.SeqBits |= bit
+	return true
+}
+
+// noteFingerprint is noteSeq for protocols without sequence numbers: 32 bits of (time, register, context, kind,
+// state, power) of the last 64 messages. A chance collision can at most hide that a late reading came late.
+func (s *shard) noteFingerprint(ss *snapshot.Session, r *rating.Reading) (repeated bool) {
+	if ss.Window == 0 {
+		ss.Window = s.takeWindow() + 1
+	}
+	w := &s.windows[ss.Window-1]
+	h := uint64(r.AtMs)*0x9e3779b97f4a7c15 ^ uint64(r.RegisterMwh)*0xc2b2ae3d27d4eb4f ^
+		uint64(r.Context)<<8 ^ uint64(r.Kind)<<16 ^ uint64(r.State)<<24
+	h ^= h >> 29
+	h *= 0xbf58476d1ce4e5b9
+	f := uint32(h>>32) | 1 // 0 is an empty place
+	for _, v := range w.Seen {
+		if v == f {
+			return true
+		}
+	}
+	w.Seen[w.Next%uint32(len(w.Seen))] = f
+	w.Next++
+	return false
+}
+
+func (s *shard) takeWindow() uint32 {
+	if n := len(s.freeWindows); n > 0 {
+		i := s.freeWindows[n-1]
+		s.freeWindows = s.freeWindows[:n-1]
+		s.windows[i] = snapshot.Window{}
+		return i
+	}
+	s.windows = append(s.windows, snapshot.Window{})
+	return uint32(len(s.windows) - 1)
+}

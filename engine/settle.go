@@ -1,0 +1,270 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/wattline/wattline/engine/snapshot"
+)
+
+// planTTL is how old a plan may be when an insert of it is tried: after it the plan is committed again, which a
+// newer owner of the partition refuses (I5). It is far below the time for which ClickHouse keeps tokens.
+const planTTL = 10 * time.Minute
+
+// settler makes the rows and messages of blocks durable: ARCHITECTURE section 4, points 3 to 6. It has no state
+// but its ends; every block is settled by a goroutine of its own.
+type settler struct {
+	cfg      *Config
+	sink     Sink
+	producer Producer
+	clock    Clock
+	log      *slog.Logger
+	// fence commits the plan again: it fails when the partition is not ours any longer.
+	fence func(context.Context) error
+}
+
+// settle makes b durable: rejects, rows, the block's row, and last the snapshot taken at its end, which it
+// returns the reference of. recovered says that an earlier attempt may have left anything behind.
+func (w *settler) settle(ctx context.Context, b *Block, recovered bool) (SnapshotRef, error) {
+	var ref SnapshotRef
+	if len(b.Rejects) > 0 {
+		if err := w.produceRejects(ctx, b); err != nil {
+			return ref, err
+		}
+	}
+	if b.Row.Last >= b.Row.First {
+		for _, in := range b.inserts() {
+			insert := w.insert
+			if in.Table == TableSessions {
+				insert = w.insertVersions
+			}
+			if err := insert(ctx, in, recovered); err != nil {
+				return ref, err
+			}
+		}
+	}
+	if b.state == nil {
+		return ref, nil
+	}
+	return w.snapshot(ctx, b)
+}
+
+func (w *settler) produceRejects(ctx context.Context, b *Block) error {
+	for wait := newBackoff(w.cfg.InsertBackoffMax); ; {
+		_, err := w.producer.Produce(ctx, w.cfg.RejectsTopic, 0, b.Rejects)
+		if err == nil {
+			return nil
+		}
+		w.log.Warn("rejects not produced, trying again", "partition", b.Row.Partition.String(), "error", err)
+		if err := wait.sleep(ctx, w.clock); err != nil {
+			return err
+		}
+	}
+}
+
+// inserts lists the inserts of a block in their order; the block's own row is the last.
+func (b *Block) inserts() []*Insert {
+	var list []*Insert
+	add := func(t Table, month int32) *Insert {
+		in := &Insert{Partition: b.Row.Partition, First: b.Row.First, Table: t, Month: month}
+		in.Token = fmt.Sprintf("wl1/%s/%d/%d-%d/%s/%d", b.Row.Partition.Topic, b.Row.Partition.Number, b.Row.First, b.Row.Last, t, month)
+		list = append(list, in)
+		return in
+	}
+	for i := range b.Charges {
+		if len(b.Charges[i].Position) > 0 {
+			add(TableCharges, b.Charges[i].Month).Charges = &b.Charges[i]
+		}
+	}
+	for i := range b.Sessions {
+		if len(b.Sessions[i].Version) > 0 {
+			add(TableSessions, b.Sessions[i].Month).Sessions = &b.Sessions[i]
+		}
+	}
+	add(TableBlocks, 0).Block = &b.Row
+	return list
+}
+
+// want is what a read-back of the insert must say.
+func (in *Insert) want() Sums {
+	switch {
+	case in.Charges != nil:
+		return in.Charges.Sums()
+	case in.Sessions != nil:
+		return in.Sessions.Sums()
+	}
+	return Sums{Rows: 1}
+}
+
+// insert runs one insert until its rows are known to be there, once. ClickHouse notes a token before the part
+// is in place, so an OK to a retry proves nothing: after anything but a clean first OK the rows are read back
+// (EMBEDDED-FACTS 11). The same token is tried again until ClickHouse says OK; only an OK without rows, a token
+// that was noted in vain, moves on to the next token.
+func (w *settler) insert(ctx context.Context, in *Insert, recovered bool) error {
+	token, prefix := in.Token, queryPrefix(in.Token)
+	vain, planned := 0, w.clock.Now()
+	wait := newBackoff(w.cfg.InsertBackoffMax)
+	for attempt := 1; ; attempt++ {
+		if w.clock.Now().Sub(planned) > planTTL {
+			if err := w.fence(ctx); err != nil {
+				return err
+			}
+			planned = w.clock.Now()
+		}
+		if attempt > 1 || recovered {
+			there, err := w.there(ctx, in, prefix)
+			if err != nil && isHalt(err) {
+				return err
+			}
+			if there {
+				return nil
+			}
+			if err != nil {
+				w.log.Warn("read-back failed, trying again", "token", in.Token, "attempt", attempt, "error", err)
+				if err := wait.sleep(ctx, w.clock); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		in.Token, in.QueryID = token, prefix+strconv.Itoa(attempt)+"-"+strconv.FormatInt(w.clock.Now().UnixNano(), 36)
+		if vain > 0 {
+			in.Token = token + "#" + strconv.Itoa(vain)
+		}
+		err := w.sink.Insert(ctx, in)
+		in.Token = token
+		switch {
+		case err == nil && attempt == 1 && !recovered:
+			return nil
+		case err == nil:
+			there, rerr := w.there(ctx, in, prefix)
+			if there || rerr != nil && isHalt(rerr) {
+				return rerr
+			}
+			if rerr == nil {
+				vain++
+				w.log.Warn("token was noted without rows, inserting under the next", "token", in.Token, "next", vain)
+			}
+		default:
+			w.log.Warn("insert failed, trying again", "token", in.Token, "attempt", attempt, "error", err)
+			if err := wait.sleep(ctx, w.clock); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// insertVersions runs an insert into sessions. Its rows can not be counted back: a merge, or the insert itself,
+// drops a version that a newer one replaces. They need not be: a version that is inserted twice is the same
+// version. So every attempt after an unclean one has a token of its own, and its OK is believed.
+func (w *settler) insertVersions(ctx context.Context, in *Insert, recovered bool) error {
+	token := in.Token
+	defer func() { in.Token = token }()
+	wait := newBackoff(w.cfg.InsertBackoffMax)
+	for attempt := 1; ; attempt++ {
+		stamp := strconv.FormatInt(w.clock.Now().UnixNano(), 36)
+		in.QueryID = queryPrefix(token) + strconv.Itoa(attempt) + "-" + stamp
+		if attempt > 1 || recovered {
+			in.Token = token + "#" + stamp
+		}
+		err := w.sink.Insert(ctx, in)
+		if err == nil {
+			return nil
+		}
+		w.log.Warn("insert failed, trying again", "token", token, "attempt", attempt, "error", err)
+		if err := wait.sleep(ctx, w.clock); err != nil {
+			return err
+		}
+	}
+}
+
+// queryPrefix begins the query id of every attempt under a token, in any process.
+func queryPrefix(token string) string {
+	return "wl-" + strconv.FormatUint(xxhash.Sum64String(token), 16) + "-"
+}
+
+// there says whether the rows of in are in the table: all of them, or none. Anything else halts.
+func (w *settler) there(ctx context.Context, in *Insert, prefix string) (bool, error) {
+	if err := w.sink.Quiesce(ctx, prefix); err != nil {
+		return false, err
+	}
+	got, err := w.sink.ReadBack(ctx, in.Partition, in.First, in.Table, in.Month)
+	if err != nil {
+		return false, err
+	}
+	want := in.want()
+	if in.Table == TableBlocks {
+		got = Sums{Rows: got.Rows}
+	}
+	switch got {
+	case want:
+		return true, nil
+	case Sums{}:
+		return false, nil
+	}
+	return false, &Halt{
+		Reason: "block-differs", Partition: in.Partition,
+		Detail: fmt.Sprintf("table %s month %d holds %+v of block %d, this engine made %+v", in.Table, in.Month, got, in.First, want),
+		Do:     "run `wattline verify` and see docs/runbook/block-differs.md; nothing was changed",
+	}
+}
+
+// snapshot produces the state in chunks and returns its reference.
+func (w *settler) snapshot(ctx context.Context, b *Block) (SnapshotRef, error) {
+	bytes := snapshot.Append(nil, b.state)
+	ref := SnapshotRef{
+		ID: uint64(w.clock.Now().UnixNano()), Offset: b.state.NextOffset, Bytes: int64(len(bytes)), CRC: snapshot.Checksum(bytes), At: -1,
+	}
+	chunks := (len(bytes) + w.cfg.SnapshotChunk - 1) / w.cfg.SnapshotChunk
+	ref.Count = int32(chunks)
+	wait := newBackoff(w.cfg.InsertBackoffMax)
+	for i := 0; i < chunks; {
+		n := min(chunks-i, max(1, (4<<20)/w.cfg.SnapshotChunk)) // a request of 4 MiB at most
+		msgs := make([]Message, n)
+		for j := range msgs {
+			lo := (i + j) * w.cfg.SnapshotChunk
+			msgs[j] = Message{
+				Key:   snapshotKey(b.Row.Partition, ref.ID, i+j),
+				Value: bytes[lo:min(lo+w.cfg.SnapshotChunk, len(bytes))], TimestampMs: w.clock.Now().UnixMilli(),
+			}
+		}
+		at, err := w.producer.Produce(ctx, w.cfg.StateTopic, b.Row.Partition.Number, msgs)
+		if err != nil {
+			w.log.Warn("snapshot chunk not produced, trying again", "partition", b.Row.Partition.String(), "error", err)
+			if err := wait.sleep(ctx, w.clock); err != nil {
+				return SnapshotRef{}, err
+			}
+			continue
+		}
+		if ref.At < 0 {
+			ref.At = at
+		}
+		i += n
+	}
+	return ref, nil
+}
+
+// bury produces tombstones for a snapshot that no commit names any longer. One that fails is left: it only
+// takes room until the topic is compacted by hand.
+func (w *settler) bury(ctx context.Context, p Partition, ref SnapshotRef) {
+	if ref.Count == 0 {
+		return
+	}
+	msgs := make([]Message, ref.Count)
+	for i := range msgs {
+		msgs[i] = Message{Key: snapshotKey(p, ref.ID, i), TimestampMs: w.clock.Now().UnixMilli()}
+	}
+	if _, err := w.producer.Produce(ctx, w.cfg.StateTopic, p.Number, msgs); err != nil {
+		w.log.Warn("old snapshot not removed", "partition", p.String(), "snapshot", ref.ID, "error", err)
+	}
+}
+
+// snapshotKey is unique to a chunk, so that an unfinished snapshot can never replace a good one.
+func snapshotKey(p Partition, id uint64, chunk int) []byte {
+	return fmt.Appendf(nil, "%s/%d/%d/%d", p.Topic, p.Number, id, chunk)
+}

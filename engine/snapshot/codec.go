@@ -1,0 +1,227 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/wattline/wattline/rating"
+)
+
+// Version is the format that Append writes.
+const Version = 1
+
+// ErrCorrupt marks bytes that no Append made.
+var ErrCorrupt = errors.New("snapshot is corrupt")
+
+// castagnoli is the checksum's table: the same polynomial as Kafka's record batches.
+func castagnoli(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// Checksum is the CRC-32C of b, as the commit's metadata names it.
+func Checksum(b []byte) uint32 { return castagnoli(b) }
+
+// Append appends the bytes of st to dst: a version byte, the sections of State in their order, a CRC-32C. The
+// caller has sorted what N1 says is sorted.
+func Append(dst []byte, st *State) []byte {
+	start := len(dst)
+	w := writer{dst}
+	w.u8(Version)
+	w.str(st.Topic)
+	w.i64(int64(st.Partition))
+	w.i64(st.NextOffset)
+	w.i64(st.WatermarkMs)
+	w.i64(st.TickMinute)
+	w.i64(st.BookOffset)
+	w.i64(int64(st.RatingVersion))
+	w.len(len(st.Names))
+	for _, s := range st.Names {
+		w.str(s)
+	}
+	w.len(len(st.Places))
+	for i := range st.Places {
+		w.i64(st.Places[i].Offset)
+		w.str(st.Places[i].UID)
+		w.str(st.Places[i].Connector)
+	}
+	w.len(len(st.Plans))
+	for i := range st.Plans {
+		w.plan(&st.Plans[i])
+	}
+	w.len(len(st.Sessions))
+	for i := range st.Sessions {
+		w.session(&st.Sessions[i])
+	}
+	w.len(len(st.Windows))
+	for i := range st.Windows {
+		w.window(&st.Windows[i])
+	}
+	w.len(len(st.Connectors))
+	for i := range st.Connectors {
+		w.connector(&st.Connectors[i])
+	}
+	w.len(len(st.Starts))
+	for i := range st.Starts {
+		w.start(&st.Starts[i])
+	}
+	w.len(len(st.Held))
+	for i := range st.Held {
+		w.held(&st.Held[i])
+	}
+	w.len(len(st.Changes))
+	for i := range st.Changes {
+		w.key(st.Changes[i].Key)
+		w.changes(st.Changes[i].List)
+	}
+	return binary.LittleEndian.AppendUint32(w.b, castagnoli(w.b[start:]))
+}
+
+// Decode reads what Append wrote. The State shares nothing with src.
+func Decode(src []byte) (*State, error) {
+	if len(src) < 5 {
+		return nil, fmt.Errorf("%w: %d bytes are too few", ErrCorrupt, len(src))
+	}
+	body, sum := src[:len(src)-4], binary.LittleEndian.Uint32(src[len(src)-4:])
+	if got := castagnoli(body); got != sum {
+		return nil, fmt.Errorf("%w: checksum %08x, want %08x", ErrCorrupt, got, sum)
+	}
+	if body[0] != Version {
+		return nil, fmt.Errorf("snapshot has format version %d, this program reads %d: use the release that wrote it", body[0], Version)
+	}
+	r := reader{b: body[1:]}
+	st := r.state()
+	if r.err != nil {
+		return nil, r.err
+	}
+	if len(r.b) != 0 {
+		return nil, fmt.Errorf("%w: %d bytes after the end", ErrCorrupt, len(r.b))
+	}
+	return st, nil
+}
+
+func (r *reader) state() *State {
+	st := &State{Topic: r.str(), Partition: int32(r.i64())}
+	st.NextOffset, st.WatermarkMs, st.TickMinute = r.i64(), r.i64(), r.i64()
+	st.BookOffset, st.RatingVersion = r.i64(), int32(r.i64())
+	st.Names = list(r, 4, r.str)
+	st.Places = list(r, 16, func() Place { return Place{r.i64(), r.str(), r.str()} })
+	st.Plans = list(r, 24, r.plan)
+	st.Sessions = list(r, minSession, r.session)
+	st.Windows = list(r, 260, r.window)
+	st.Connectors = list(r, minConnector, r.connector)
+	st.Starts = list(r, minStart, r.start)
+	st.Held = list(r, 30, r.held)
+	st.Changes = list(r, 20, func() Changes { return Changes{r.key(), r.changes()} })
+	return st
+}
+
+// list reads a counted list; min is the least size of an element, which bounds the allocation by the input (N2).
+func list[T any](r *reader, min int, one func() T) []T {
+	n := r.len(min)
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	out := make([]T, 0, n)
+	for range n {
+		out = append(out, one())
+		if r.err != nil {
+			return nil
+		}
+	}
+	return out
+}
+
+type writer struct{ b []byte }
+
+func (w *writer) u8(v uint8)   { w.b = append(w.b, v) }
+func (w *writer) u32(v uint32) { w.b = binary.LittleEndian.AppendUint32(w.b, v) }
+func (w *writer) i64(v int64)  { w.b = binary.LittleEndian.AppendUint64(w.b, uint64(v)) }
+func (w *writer) len(n int)    { w.u32(uint32(n)) }
+func (w *writer) str(s string) { w.len(len(s)); w.b = append(w.b, s...) }
+func (w *writer) key(k Key)    { w.i64(int64(k[0])); w.i64(int64(k[1])) }
+func (w *writer) bool(v bool) {
+	if v {
+		w.u8(1)
+		return
+	}
+	w.u8(0)
+}
+
+// reader takes values from b; the first fault stays in err and everything after it is zero.
+type reader struct {
+	b   []byte
+	err error
+}
+
+func (r *reader) take(n int) []byte {
+	if r.err != nil || n < 0 || n > len(r.b) {
+		if r.err == nil {
+			r.err = fmt.Errorf("%w: wants %d bytes, has %d", ErrCorrupt, n, len(r.b))
+		}
+		return nil
+	}
+	out := r.b[:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *reader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: "+format, append([]any{ErrCorrupt}, args...)...)
+	}
+}
+
+func (r *reader) u8() uint8 {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) bool() bool {
+	v := r.u8()
+	if v > 1 {
+		r.fail("%d is no bool", v)
+	}
+	return v == 1
+}
+
+func (r *reader) u32() uint32 {
+	if b := r.take(4); b != nil {
+		return binary.LittleEndian.Uint32(b)
+	}
+	return 0
+}
+
+func (r *reader) i64() int64 {
+	if b := r.take(8); b != nil {
+		return int64(binary.LittleEndian.Uint64(b))
+	}
+	return 0
+}
+
+func (r *reader) len(min int) int {
+	n := int(r.u32())
+	if r.err == nil && n > len(r.b)/min {
+		r.err = fmt.Errorf("%w: a list of %d does not fit in %d bytes", ErrCorrupt, n, len(r.b))
+		return 0
+	}
+	return n
+}
+
+func (r *reader) str() string { return string(r.take(r.len(1))) }
+func (r *reader) key() Key    { return Key{uint64(r.i64()), uint64(r.i64())} }
+
+func (r *reader) rate() rating.State {
+	var s rating.State
+	if r.err != nil {
+		return s
+	}
+	rest, err := rating.DecodeState(r.b, &s)
+	if err != nil {
+		r.err = fmt.Errorf("%w: pricing state: %w", ErrCorrupt, err)
+		return s
+	}
+	r.b = rest
+	return s
+}

@@ -1,0 +1,177 @@
+package snapshot
+
+import "github.com/wattline/wattline/rating"
+
+// Least encoded sizes, which bound what a list may claim. A Session is that plus its pricing state, which is
+// at least a version byte.
+const (
+	minSession   = 16 + 1 + 15*8 + 6*4 + 4 + 4 + 4
+	minConnector = 4 + 4 + 4 + 1 + 8 + 16 + 16 + 8
+	minStart     = 4 + 4*8 + 1 + 1 + 4
+)
+
+func (w *writer) session(s *Session) {
+	w.key(s.Key)
+	w.b = rating.AppendState(w.b, &s.Rate)
+	for _, v := range [...]int64{
+		s.LastSeq, int64(s.SeqBits), s.RegOffsetMwh, s.PendMs, s.PendMwh, s.PendPower, s.PendCurrent, s.EndMs, s.EndMwh,
+		s.FirstOffset, s.Version, s.LastRecordMs, s.Lines, s.RowsExcl, s.RowsIncl,
+	} {
+		w.i64(v)
+	}
+	for _, v := range [...]uint32{s.ChargePoint, s.Place, s.Plan, s.Window, uint32(s.Connector), s.Flags, s.Readings} {
+		w.u32(v)
+	}
+	w.u8(s.Status)
+	w.u8(s.Pend)
+	w.u8(s.PendState)
+	w.u8(s.TxLen)
+	w.b = append(w.b, s.Transaction()...)
+}
+
+func (r *reader) session() Session {
+	s := Session{Key: r.key(), Rate: r.rate()}
+	var bits int64
+	for _, p := range [...]*int64{
+		&s.LastSeq, &bits, &s.RegOffsetMwh, &s.PendMs, &s.PendMwh, &s.PendPower, &s.PendCurrent, &s.EndMs, &s.EndMwh,
+		&s.FirstOffset, &s.Version, &s.LastRecordMs, &s.Lines, &s.RowsExcl, &s.RowsIncl,
+	} {
+		*p = r.i64()
+	}
+	s.SeqBits = uint64(bits)
+	var connector uint32
+	for _, p := range [...]*uint32{&s.ChargePoint, &s.Place, &s.Plan, &s.Window, &connector, &s.Flags, &s.Readings} {
+		*p = r.u32()
+	}
+	s.Connector = int32(connector)
+	s.Status, s.Pend, s.PendState = r.u8(), r.u8(), r.u8()
+	s.TxLen = r.short(s.Tx[:])
+	return s
+}
+
+// short reads a length byte and that many bytes into dst.
+func (r *reader) short(dst []byte) uint8 {
+	n := r.u8()
+	if int(n) > len(dst) {
+		r.fail("an id of %d bytes, at most %d", n, len(dst))
+		return 0
+	}
+	copy(dst, r.take(int(n)))
+	return n
+}
+
+func (w *writer) window(x *Window) {
+	for _, v := range x.Seen {
+		w.u32(v)
+	}
+	w.u32(x.Next)
+}
+
+func (r *reader) window() Window {
+	var x Window
+	for i := range x.Seen {
+		x.Seen[i] = r.u32()
+	}
+	x.Next = r.u32()
+	return x
+}
+
+func (w *writer) connector(c *Connector) {
+	w.u32(c.ChargePoint)
+	w.u32(uint32(c.Number))
+	w.u32(c.Next)
+	w.u8(c.Status)
+	w.i64(c.StatusMs)
+	w.key(c.Live)
+	w.key(c.Ended)
+	w.i64(c.EndedMs)
+}
+
+func (r *reader) connector() Connector {
+	return Connector{
+		ChargePoint: r.u32(), Number: int32(r.u32()), Next: r.u32(), Status: r.u8(), StatusMs: r.i64(),
+		Live: r.key(), Ended: r.key(), EndedMs: r.i64(),
+	}
+}
+
+func (w *writer) start(s *Start) {
+	w.u32(s.Connector)
+	w.i64(s.AtMs)
+	w.i64(s.RegisterMwh)
+	w.i64(s.RecordMs)
+	w.i64(s.Offset)
+	w.u8(s.State)
+	w.u32(s.Flags)
+	w.u8(s.MessageLen)
+	w.b = append(w.b, s.MessageID[:s.MessageLen]...)
+}
+
+func (r *reader) start() Start {
+	s := Start{
+		Connector: r.u32(), AtMs: r.i64(), RegisterMwh: r.i64(), RecordMs: r.i64(), Offset: r.i64(),
+		State: r.u8(), Flags: r.u32(),
+	}
+	s.MessageLen = r.short(s.MessageID[:])
+	return s
+}
+
+func (w *writer) plan(p *Plan) {
+	w.str(p.CountryCode)
+	w.str(p.PartyID)
+	w.str(p.ID)
+	w.i64(p.Offset)
+	w.str(p.Zone)
+}
+
+func (r *reader) plan() Plan {
+	return Plan{CountryCode: r.str(), PartyID: r.str(), ID: r.str(), Offset: r.i64(), Zone: r.str()}
+}
+
+func (w *writer) held(h *Held) {
+	w.key(h.Key)
+	w.str(h.Reason)
+	w.bool(h.Trimmed)
+	w.bool(h.Ended)
+	w.bool(h.Provisional)
+	w.len(len(h.Points))
+	for i := range h.Points {
+		p := &h.Points[i]
+		w.i64(p.AtMs)
+		w.i64(p.RegisterMwh)
+		w.i64(p.PowerMicroW)
+		w.i64(p.CurrentNanoA)
+		w.u8(uint8(p.State))
+	}
+	w.changes(h.Changes)
+}
+
+func (r *reader) held() Held {
+	h := Held{Key: r.key(), Reason: r.str(), Trimmed: r.bool(), Ended: r.bool(), Provisional: r.bool()}
+	h.Points = list(r, 33, func() rating.Point {
+		return rating.Point{
+			AtMs: r.i64(), RegisterMwh: r.i64(), PowerMicroW: r.i64(), CurrentNanoA: r.i64(), State: r.chargeState(),
+		}
+	})
+	h.Changes = r.changes()
+	return h
+}
+
+func (w *writer) changes(cs []rating.Change) {
+	w.len(len(cs))
+	for _, c := range cs {
+		w.i64(c.AtMs)
+		w.u8(uint8(c.State))
+	}
+}
+
+func (r *reader) changes() []rating.Change {
+	return list(r, 9, func() rating.Change { return rating.Change{AtMs: r.i64(), State: r.chargeState()} })
+}
+
+func (r *reader) chargeState() rating.ChargeState {
+	v := rating.ChargeState(r.u8())
+	if v > rating.StateReservationExpired {
+		r.fail("%d is no state", v)
+	}
+	return v
+}

@@ -1,0 +1,144 @@
+package snapshot
+
+import "github.com/wattline/wattline/rating"
+
+// Key is the identity of a session: the keyed 128-bit hash of charge point, connector and transaction
+// (docs/formats/identity.md). The zero Key is no session.
+type Key [2]uint64
+
+// Less orders keys.
+func (k Key) Less(o Key) bool { return k[0] < o[0] || k[0] == o[0] && k[1] < o[1] }
+
+// MaxTransaction is the longest transaction id, bytes (OCPP 2.0.1 IdentifierString of 36).
+const MaxTransaction = 36
+
+// Pending register values of a Session.
+const (
+	PendNone uint8 = iota
+	PendLow        // a register below the accepted one: glitch or reset, the next reading tells
+)
+
+// Session is what the shard keeps of a running (or held, or provisionally closed) session. It has no pointer,
+// so a slab of millions costs the garbage collector nothing.
+type Session struct {
+	Key  Key
+	Rate rating.State
+
+	LastSeq int64  // greatest sequence number seen; rating.Unknown before the first
+	SeqBits uint64 // bit i: LastSeq-1-i was seen
+
+	RegOffsetMwh int64 // added to the raw register after proven resets
+	PendMs       int64 // the waiting low reading, raw register
+	PendMwh      int64
+	PendPower    int64 // microwatt
+	PendCurrent  int64 // nanoampere
+	EndMs        int64 // a Transaction.End value that waits for the Stop; rating.Unknown if none
+	EndMwh       int64 // raw
+
+	FirstOffset  int64 // of the message that opened the session
+	Version      int64 // source position of its last row in `sessions`
+	LastRecordMs int64 // Kafka timestamp of its last message: the time-out counts from here
+	Lines        int64 // rows in `charges` at position Version so far: the next row's line
+	RowsExcl     int64 // sum of its rows in `charges`, micros
+	RowsIncl     int64
+
+	ChargePoint uint32 // index in Names
+	Place       uint32 // index in Places; 0: unknown, the session is held
+	Plan        uint32 // index in Plans; 0: unknown, the session is held
+	Window      uint32 // index in Windows + 1; 0: has none (its protocol has sequence numbers)
+	Connector   int32
+	Flags       uint32
+	Readings    uint32
+	Status      uint8
+	Pend        uint8
+	PendState   uint8
+	TxLen       uint8
+	Tx          [MaxTransaction]byte
+}
+
+// Transaction returns the id's bytes, valid as long as s is.
+func (s *Session) Transaction() []byte { return s.Tx[:s.TxLen] }
+
+// Window holds fingerprints of the last 64 messages of a session whose protocol has no sequence numbers.
+type Window struct {
+	Seen [64]uint32
+	Next uint32
+}
+
+// Connector is what the shard keeps of one connector of a charge point, beyond its sessions.
+type Connector struct {
+	ChargePoint uint32 // index in Names
+	Number      int32
+	Next        uint32 // next connector of the same charge point, index + 1; 0 ends the chain
+	Status      uint8  // rating.ChargeState of the last status message
+	StatusMs    int64  // when it was sent; rating.Unknown if never
+	Live        Key    // the running session, zero if none
+	Ended       Key    // the last session that ended
+	EndedMs     int64
+}
+
+// Start is an OCPP 1.6 StartTransaction that waits for its answer, which names the transaction.
+type Start struct {
+	Connector   uint32 // index in Connectors
+	AtMs        int64
+	RegisterMwh int64 // raw; rating.Unknown if none
+	RecordMs    int64
+	Offset      int64
+	MessageID   [MaxTransaction]byte
+	MessageLen  uint8
+	State       uint8
+	Flags       uint32
+}
+
+// Place is where a session is charged, as of one version of its location.
+type Place struct {
+	Offset    int64 // of the location's version in the reference log
+	UID       string
+	Connector string // OCPI connector id
+}
+
+// Plan names a version of a tariff in a zone.
+type Plan struct {
+	CountryCode, PartyID, ID string
+	Offset                   int64 // of the tariff's version in the reference log
+	Zone                     string
+}
+
+// Held is what a session without charger or tariff keeps until they come: its cleaned readings.
+type Held struct {
+	Key     Key
+	Reason  string
+	Points  []rating.Point
+	Changes []rating.Change // all of them, in order of time
+	Trimmed bool            // had more readings than are kept
+	Ended   bool            // the last Point is the end
+	// Provisional: it ended by time-out.
+	Provisional bool
+}
+
+// Changes are the state changes of a session since its last register value.
+type Changes struct {
+	Key  Key
+	List []rating.Change
+}
+
+// State is everything that a shard carries from one reading to the next, in the order of its encoding.
+type State struct {
+	Topic         string
+	Partition     int32
+	NextOffset    int64 // the first offset whose effect is not in the state
+	WatermarkMs   int64
+	TickMinute    int64 // the last minute of the watermark whose time-outs were handled
+	BookOffset    int64
+	RatingVersion int32
+
+	Names      []string // charge points; index 0 is unused
+	Places     []Place  // index 0 is unused
+	Plans      []Plan   // index 0 is unused
+	Sessions   []Session
+	Windows    []Window
+	Connectors []Connector // index 0 is unused
+	Starts     []Start
+	Held       []Held
+	Changes    []Changes
+}
