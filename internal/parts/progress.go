@@ -126,7 +126,8 @@ func (m *meter) set(done int64) {
 	}
 	m.last = now
 	e.Done, e.Left = done, 0
-	if done > 0 && e.Total > done {
+	// The first pieces tell nothing: what comes before them (a handshake, Maven's own plugins) is in the time.
+	if done >= e.Total/20+1 && e.Total > done {
 		e.Left = time.Duration(int64(now.Sub(m.start)) / done * (e.Total - done))
 	}
 	m.opt.report(*e)
