@@ -56,6 +56,7 @@ type Charge struct {
 type Total struct {
 	ExclMicros, InclMicros int64
 	ExclUnknown            bool
+	Overflow               bool // an amount is beyond 2^62 micros and held there: no session of any sane size
 	EnergyMwh              int64
 	ChargingMs, ParkingMs  int64
 	ReservationMs          int64
