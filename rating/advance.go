@@ -85,6 +85,7 @@ func (p *Plan) rate(s *State, pt *Point, changes []Change, sliceMs int64, power,
 		if len(changes) > 0 {
 			to = min(to, changes[0].AtMs)
 		}
+		invariant.Check(to > s.LastMs || to == iv.t1, "a cut that does not advance")
 		m.validMs = min(until, slice)
 		out = p.segment(s, &iv, f, &m, to, out)
 		if slice == to {

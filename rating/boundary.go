@@ -51,9 +51,9 @@ func (p *Plan) moment(s *State, f phase, power, current uint16) (m moment, until
 
 func floorMod7(day int64) int64 { return day - 7*floorDiv(day, 7) }
 
-// nextEdge is the first edge after dayMs, today or tomorrow.
-func nextEdge(edges []int32, dayMs int32) int32 {
-	i := sort.Search(len(edges), func(i int) bool { return edges[i] > dayMs })
+// nextEdge is the first edge after now (all in ms after local midnight), today or tomorrow.
+func nextEdge(edges []int32, now int32) int32 {
+	i := sort.Search(len(edges), func(i int) bool { return edges[i] > now })
 	if i == len(edges) {
 		return edges[0] + dayMs
 	}

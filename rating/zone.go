@@ -55,12 +55,12 @@ func LoadZone(name string) (*Zone, error) {
 	at := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).In(loc)
 	for {
 		_, offset := at.Zone()
-		start, end := at.ZoneBounds()
+		_, end := at.ZoneBounds() // its start is not used: it is wrong for the last change before a rule begins
 		// A change of the abbreviation alone is none of the offset.
 		if n := len(z.offsetMs); n == 0 || z.offsetMs[n-1] != int64(offset)*1000 {
 			from := int64(minInt64)
 			if n > 0 {
-				from = start.UnixMilli()
+				from = at.UnixMilli()
 			}
 			z.fromMs = append(z.fromMs, from)
 			z.offsetMs = append(z.offsetMs, int64(offset)*1000)
@@ -69,7 +69,8 @@ func LoadZone(name string) (*Zone, error) {
 			return z, nil
 		}
 		if !end.After(at) {
-			// Where a rule goes on for ever, ZoneBounds ends at the year, which it takes for one of 365 days.
+			// Where a rule goes on for ever, ZoneBounds ends with the year, which it takes for one of 365 days.
+			// No zone changes in these hours (TestZone).
 			end = at.Add(time.Hour)
 		}
 		at = end
