@@ -201,19 +201,37 @@ func (s *session) timeCuts(fromMs, toMs int64) []int64 {
 	return cuts
 }
 
-// offsets lists the changes of the zone between two instants, and every offset from UTC (ms) in between.
+// offsets lists the changes of the zone between two instants, and every offset from UTC (ms) in between. It looks at
+// every hour and then for the millisecond: no zone has two changes within an hour. (Not by time.ZoneBounds, which is
+// wrong on the last day of leap years in Go 1.26.)
 func (s *session) offsets(fromMs, toMs int64) (changes, offsets []int64) {
-	at := time.UnixMilli(fromMs).In(s.zone)
-	for {
-		_, seconds := at.Zone()
-		if offset := int64(seconds) * 1000; !slices.Contains(offsets, offset) {
-			offsets = append(offsets, offset)
+	const hour = 3_600_000
+	before := s.offsetAt(fromMs)
+	offsets = []int64{before}
+	for t := fromMs; t < toMs; {
+		next := min(t+hour, toMs)
+		if after := s.offsetAt(next); after != before {
+			low, high := t, next // the offset is the old one at low, the new one at high
+			for high-low > 1 {
+				if middle := low + (high-low)/2; s.offsetAt(middle) == before {
+					low = middle
+				} else {
+					high = middle
+				}
+			}
+			changes = append(changes, high)
+			if !slices.Contains(offsets, after) {
+				offsets = append(offsets, after)
+			}
+			before = after
 		}
-		_, end := at.ZoneBounds()
-		if end.IsZero() || end.UnixMilli() >= toMs {
-			return changes, offsets
-		}
-		changes = append(changes, end.UnixMilli())
-		at = end
+		t = next
 	}
+	return changes, offsets
+}
+
+// offsetAt is local time minus UTC, ms.
+func (s *session) offsetAt(ms int64) int64 {
+	_, seconds := time.UnixMilli(ms).In(s.zone).Zone()
+	return int64(seconds) * 1000
 }

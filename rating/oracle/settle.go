@@ -24,7 +24,7 @@ type Line struct {
 	Dimension          rating.Dimension
 	Element, Component int   // places in the tariff; -1: nothing prices this quantity
 	Reservation        bool  // it is of the reservation
-	FromMs, ToMs       int64 // ms since 1970 UTC
+	FromMs, ToMs       int64 // ms since 1970 UTC; equal for FLAT and for energy without time
 	Quantity           int64 // mWh of ENERGY, ms of times, 1 of FLAT
 	StepExtra          int64 // what step_size adds, in the same unit
 }
@@ -48,7 +48,9 @@ func (b *Bill) useOrNote(c choice, d rating.Dimension, p piece, quantity int64) 
 		if last.Dimension != d || last.Reservation != reserves(p.state) {
 			continue
 		}
-		if last.Element == c.element && last.Component == c.component && last.ToMs == p.fromMs {
+		// Time without energy does not interrupt a line of energy, as parking interrupts one of charging time.
+		joins := last.ToMs == p.fromMs || d == rating.Energy
+		if joins && last.Element == c.element && last.Component == c.component {
 			last.Quantity += quantity
 			last.ToMs = p.toMs
 			return
@@ -59,6 +61,9 @@ func (b *Bill) useOrNote(c choice, d rating.Dimension, p piece, quantity int64) 
 		Dimension: d, Element: c.element, Component: c.component, Reservation: reserves(p.state),
 		FromMs: p.fromMs, ToMs: p.toMs, Quantity: quantity,
 	})
+	if d == rating.Flat {
+		b.Lines[len(b.Lines)-1].ToMs = p.fromMs
+	}
 }
 
 // stepSizes is EXACTNESS 4.1.
