@@ -3,6 +3,8 @@ package lint
 import (
 	"fmt"
 	"go/build"
+	"go/importer"
+	"go/token"
 	"os"
 	"strings"
 	"testing"
@@ -77,6 +79,12 @@ func source(name, body string) string {
 	return "// Package " + name + " is here.\npackage " + name + "\n" + body
 }
 
+// sharedFset and sharedStd serve all trees in memory, one after the other.
+var (
+	sharedFset = token.NewFileSet()
+	sharedStd  = importer.ForCompiler(sharedFset, "source", nil)
+)
+
 // check runs the rules over files in memory; the keys are paths.
 func check(t *testing.T, files map[string]string) []string {
 	t.Helper()
@@ -84,7 +92,7 @@ func check(t *testing.T, files map[string]string) []string {
 	for name, src := range files {
 		root[name] = &fstest.MapFile{Data: []byte(src)}
 	}
-	faults, err := Check(root)
+	faults, err := checkWith(root, sharedFset, sharedStd)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package lint
 import (
 	"fmt"
 	"go/ast"
-	"go/importer"
 	"go/types"
 	"strings"
 )
@@ -11,9 +10,9 @@ import (
 // checkTypes holds what needs types: no float value in an exact package (L3), no range over a map in a pure
 // one (L4). Our packages are checked from the parsed files, the standard library from its sources; packages
 // of other people stay unknown, and so does the type of what comes out of them.
-func (t *tree) checkTypes() {
+func (t *tree) checkTypes(std types.Importer) {
 	c := &typeChecker{
-		tree: t, done: map[string]*types.Package{}, std: importer.ForCompiler(t.fset, "source", nil),
+		tree: t, done: map[string]*types.Package{}, std: std,
 		info: &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}},
 	}
 	for _, p := range t.sorted() {
