@@ -77,7 +77,7 @@ func (s *Server) readDecoded(raw io.Reader, encoding string, j *job) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) > maxStatementBytes {
+	if len(j.text)+len(rest) > maxStatementBytes {
 		return newException(codeQueryTooLarge, "The statement is larger than %d bytes", maxStatementBytes)
 	}
 	if whole && len(rest) == 0 {
@@ -125,6 +125,12 @@ func readHead(body io.Reader, j *job) (whole bool, err error) {
 // readData fills the job's spool with the inline data and the rest of the body.
 func (s *Server) readData(body io.Reader, j *job) error {
 	inline := j.text[j.st.dataAt:]
+	if j.st.format == "Values" && len(j.text) < statementHeadBytes {
+		// The engine ends at a semicolon and keeps silent about what follows.
+		if err := oneStatement(inline); err != nil {
+			return err
+		}
+	}
 	if strings.Trim(inline, " \t\r\n;") != "" || j.req.query == "" {
 		if _, err := io.WriteString(&j.body, inline); err != nil {
 			return err

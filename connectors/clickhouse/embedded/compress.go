@@ -3,6 +3,7 @@ package embedded
 import (
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -45,7 +46,7 @@ func decodeBody(body io.Reader, encoding string, blocks bool) (r io.Reader, clos
 		return nil, nil, newException(codeCannotReadAll, "Cannot decode the %s body: %v", encoding, err)
 	}
 	if blocks {
-		r = &stickyReader{r: compress.NewReader(r)}
+		r = &stickyReader{r: compress.NewReader(&wholeBlocks{r: r})}
 	}
 	return r, closeFn, nil
 }
@@ -62,14 +63,50 @@ func (s *stickyReader) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.r.Read(p)
-	switch {
-	case err == nil:
-	case errors.Is(err, io.EOF): // wrapped by ch-go; only a whole last block gives it
-		s.err = io.EOF
-	default:
-		s.err = err
+	if errors.Is(err, io.EOF) { // ch-go wraps it
+		err = io.EOF
 	}
-	return n, s.err
+	s.err = err
+	return n, err
+}
+
+// wholeBlocks passes the bytes of compressed blocks through and turns an end
+// inside a block into io.ErrUnexpectedEOF: ch-go gives a plain EOF when the body ends
+// just behind a block's header, and the cut body would look whole (I1).
+type wholeBlocks struct {
+	r      io.Reader
+	header [blockHeaderBytes]byte
+	have   int   // bytes of the header so far
+	left   int64 // bytes of the block's data still to come
+}
+
+// A block is a checksum of 16 bytes, then method (1), size of method to end (4,
+// little endian), size of the plain data (4), data.
+const (
+	blockHeaderBytes   = 25
+	blockSizeAt        = 17
+	blockSizeOfItsHead = 9
+)
+
+func (w *wholeBlocks) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	for b := p[:n]; len(b) > 0; {
+		if w.left > 0 {
+			m := min(int64(len(b)), w.left)
+			b, w.left = b[m:], w.left-m
+			continue
+		}
+		m := copy(w.header[w.have:], b)
+		b, w.have = b[m:], w.have+m
+		if w.have == blockHeaderBytes {
+			size := binary.LittleEndian.Uint32(w.header[blockSizeAt:])
+			w.have, w.left = 0, max(0, int64(size)-blockSizeOfItsHead)
+		}
+	}
+	if errors.Is(err, io.EOF) && (w.have > 0 || w.left > 0) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // acceptedEncoding picks the first encoding of Accept-Encoding that is known.

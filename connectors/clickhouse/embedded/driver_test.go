@@ -149,11 +149,11 @@ func TestDriverSettingsAndParameters(t *testing.T) {
 	var size uint64
 	var x int64
 	var text string
-	err := c.QueryRow(ctx, "SELECT getSetting('max_block_size'), {x:Int64} + 1, {s:String}").Scan(&size, &x, &text)
+	err := c.QueryRow(ctx, "SELECT toUInt64(getSetting('max_block_size')), {x:Int64} + 1, {s:String}").Scan(&size, &x, &text)
 	if err != nil || size != 77 || x != 42 || text != "it's {a} \\ ü" {
 		t.Errorf("got %d %d %q %v", size, x, text, err)
 	}
-	if err := c.QueryRow(context.Background(), "SELECT getSetting('max_block_size')").Scan(&size); err != nil || size == 77 {
+	if err := c.QueryRow(context.Background(), "SELECT toUInt64(getSetting('max_block_size'))").Scan(&size); err != nil || size == 77 {
 		t.Errorf("the setting leaked: %d %v", size, err)
 	}
 	var n int64
@@ -177,7 +177,7 @@ func TestDriverExceptions(t *testing.T) {
 			}
 			err = rs.Err()
 		}
-		if !errors.As(err, &ex) || ex.Code != wantCode || ex.Name != wantName {
+		if !errors.As(err, &ex) || ex.Code != wantCode || ex.CodeName != wantName {
 			t.Errorf("%s: got %v (%+v), want code %d %s", query, err, ex, wantCode, wantName)
 		}
 	}
@@ -244,6 +244,36 @@ func TestCancelKillsTheQuery(t *testing.T) {
 		t.Error("the query ended without an error")
 	}
 	waitFor(t, func() bool { return running() == "0" })
+}
+
+// TestCancelKillsTheInsert: the client goes away while the engine works on its rows.
+func TestCancelKillsTheInsert(t *testing.T) {
+	s := server(t)
+	c := open(t, s)
+	sql(t, s, `CREATE TABLE slow (a Int64, b UInt8 MATERIALIZED sleepEachRow(0.01)) ENGINE = MergeTree ORDER BY a`)
+	running := func() string {
+		return sql(t, s, "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO slow%'")
+	}
+	ctx, cancel := context.WithCancel(clickhouse.Context(context.Background(), clickhouse.WithSettings(
+		clickhouse.Settings{"function_sleep_max_microseconds_per_block": 0, "max_block_size": 10})))
+	b, err := c.PrepareBatch(ctx, "INSERT INTO slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Column(0).Append(make([]int64, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	go func() { result <- b.Send() }()
+	waitFor(t, func() bool { return running() == "1" })
+	cancel()
+	if err := <-result; err == nil {
+		t.Error("the insert ended without an error")
+	}
+	waitFor(t, func() bool { return running() == "0" })
+	if got := sql(t, s, "SELECT count() FROM slow"); got != "0" {
+		t.Errorf("%s rows landed", got)
+	}
 }
 
 func waitFor(t *testing.T, done func() bool) {

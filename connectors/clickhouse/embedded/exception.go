@@ -16,7 +16,7 @@ const (
 	codeSyntaxError        = 62
 	codeUnknownSetting     = 115
 	codeReadonly           = 164
-	codeQueryTooLarge      = 177
+	codeQueryTooLarge      = 229
 	codeOutfileNotAllowed  = 358
 	codeCannotReadAll      = 33
 	codeRequiredPassword   = 194

@@ -167,6 +167,19 @@ func onlyEnd(l *lexer) error {
 	}
 }
 
+// oneStatement refuses a semicolon that more follows.
+func oneStatement(text string) error {
+	l := lexer{text: text}
+	for {
+		switch t := l.next(); {
+		case t.kind == tokEnd || t.kind == tokBad:
+			return nil
+		case t.kind == tokPunct && text[t.from] == ';':
+			return onlyEnd(&l)
+		}
+	}
+}
+
 // scanStatement walks a statement that is all SQL: one statement, no host files,
 // and the last FORMAT clause.
 func scanStatement(st *statement) error {
