@@ -54,7 +54,9 @@ func (r *reader) clockRestriction(f *node, res *rating.Restrictions) bool {
 
 // amountRestriction reads restrictions that are numbers. False: not one of them.
 func (r *reader) amountRestriction(f *node, res *rating.Restrictions) bool {
-	energy := func(n *node) (int64, bool) { return r.positive(n, kwhDigits, "a milliwatt-hour") }
+	energy := func(n *node) (int64, bool) {
+		return r.bounded(n, rating.MaxRegisterMwh, kwhDigits, "a milliwatt-hour")
+	}
 	power := func(n *node) (int64, bool) { return r.positive(n, kwDigits, "9 fraction digits") }
 	current := func(n *node) (int64, bool) { return r.positive(n, ampDigits, "9 fraction digits") }
 	null := f.kind == kindNull
@@ -93,16 +95,18 @@ func setTo[T any](null bool, to *T, f *node, read func(*node) (T, bool)) {
 
 // duration reads whole seconds as ms.
 func (r *reader) duration(n *node) (int64, bool) {
-	s, ok := r.positive(n, 0, "a whole second")
-	if !ok {
-		return 0, false
-	}
-	const most = (1<<63 - 1) / 1000
-	if s > most {
+	s, ok := r.bounded(n, rating.MaxAtMs/1000, 0, "a whole second")
+	return s * 1000, ok
+}
+
+// bounded is positive for numbers that rating takes only up to a bound.
+func (r *reader) bounded(n *node, most int64, digits int, what string) (int64, bool) {
+	v, ok := r.positive(n, digits, what)
+	if ok && v > most {
 		r.fault(n, "%s is too large", n.what())
 		return 0, false
 	}
-	return s * 1000, true
+	return v, ok
 }
 
 func (r *reader) reservation(n *node) (rating.Reservation, bool) {

@@ -8,9 +8,6 @@ const (
 	wattDigits = 6 // W -> µW
 )
 
-// maxRegisterMwh keeps every difference of registers, and twice that, inside an int64: a million GWh.
-const maxRegisterMwh = 1_000_000_000_000_000_000
-
 // PriceFile is what a file of `wattline price` holds (EXACTNESS section 5).
 type PriceFile struct {
 	Tariffs  []TariffEntry // below `tariffs:`, in the order of the file
@@ -169,7 +166,7 @@ func (r *reader) reading(n *node) rating.Point {
 // register puts a reading on the grid, half up (EXACTNESS 1).
 func (r *reader) register(n *node, d decimal) (int64, bool) {
 	v, f := d.rounded(whDigits)
-	if f == fits && (v > maxRegisterMwh || v < -maxRegisterMwh) {
+	if f == fits && (v > rating.MaxRegisterMwh || v < -rating.MaxRegisterMwh) {
 		f = tooLarge
 	}
 	if f != fits {

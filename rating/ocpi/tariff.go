@@ -174,11 +174,11 @@ func (r *reader) priceLimit(n *node) rating.PriceLimit {
 	}
 	if excl == nil {
 		r.lacks(n, "before_taxes is missing")
-	} else if v, ok := r.fixed(excl, priceDigits, "9 fraction digits"); ok {
+	} else if v, ok := r.price(excl); ok {
 		limit.ExclNano = v
 	}
 	if incl != nil {
-		if v, ok := r.fixed(incl, priceDigits, "9 fraction digits"); ok {
+		if v, ok := r.price(incl); ok {
 			limit.InclNano = v
 		}
 	}
@@ -246,11 +246,11 @@ func (r *reader) component(n *node) rating.Component {
 	}
 	if f := n.get("price"); f == nil {
 		r.fault(n, "price is missing")
-	} else if v, ok := r.fixed(f, priceDigits, "9 fraction digits"); ok {
+	} else if v, ok := r.price(f); ok {
 		c.PriceNano = v
 	}
 	if f := n.get("vat"); f != nil {
-		if v, ok := r.positive(f, vatDigits, "2 fraction digits"); ok && v > maxVAT {
+		if v, ok := r.positive(f, vatDigits, "2 fraction digits"); ok && v > rating.MaxVAT {
 			r.fault(f, "%s is too large", f.what())
 		} else if ok {
 			c.VAT = int32(v)
@@ -267,11 +267,18 @@ func (r *reader) component(n *node) rating.Component {
 	return c
 }
 
-// maxStepSize keeps a step in mWh or ms inside an int64.
-const maxStepSize = 1_000_000_000_000_000
+// maxStepSize is the greatest step, in Wh or s, that rating.Compile takes.
+const maxStepSize = 1_000_000_000_000
 
-// maxVAT is the greatest VAT that rating.Component holds, in hundredths of a percent.
-const maxVAT = 1<<31 - 1
+// price reads an amount in 1e-9 currency units; it may be negative.
+func (r *reader) price(n *node) (int64, bool) {
+	v, ok := r.fixed(n, priceDigits, "9 fraction digits")
+	if ok && (v > rating.MaxPriceNano || v < -rating.MaxPriceNano) {
+		r.fault(n, "%s is too large", n.what())
+		return 0, false
+	}
+	return v, ok
+}
 
 func dimensionOf(s string) (rating.Dimension, bool) {
 	for d := range rating.NumDimensions {

@@ -38,7 +38,7 @@ func (r *reader) periods(n *node) []rating.Point {
 		points = append(points, p)
 		total = total.plus(kwh)
 		v, f := total.rounded(kwhDigits)
-		if f != fits || v > maxRegisterMwh || ms > 1<<62-at {
+		if f != fits || v > rating.MaxRegisterMwh || ms > rating.MaxAtMs-at {
 			r.fault(item, "is too large")
 			continue
 		}
