@@ -7,18 +7,17 @@ package rating
 func (p *Plan) Close(s *State, out []Charge) ([]Charge, Total) {
 	out = p.closeRows(s, out)
 	settled := *s
-	w := rowWriter{plan: p, state: &settled, out: out}
-	w.begin(ChargeStep)
-	w.row.FromMs = s.LastMs
-	w.row.Interpolated = false
+	var g group
+	p.begin(&settled, &g, ChargeStep)
+	g.row.FromMs = s.LastMs
+	g.row.Interpolated = false
 	for _, x := range p.steps(&settled) {
 		if x.extra > 0 {
-			w.usage(x.dimension, x.comp, x.extra)
+			out = p.usage(&settled, &g, x.dimension, x.comp, x.extra, out)
 		}
 	}
 	t := p.total(&settled)
-	w.limits(&t)
-	return w.out, t
+	return p.limits(&g, &t, out), t
 }
 
 // PriceNow is what the session would cost if it ended at its newest Point (R2). s is not changed.
@@ -105,28 +104,32 @@ func (p *Plan) total(s *State) Total {
 	return t
 }
 
-// limits writes the lines of min_price and max_price, each side by its own limit, and moves t to the limited
+// limits appends the lines of min_price and max_price, each side by its own limit, and moves t to the limited
 // price.
-func (w *rowWriter) limits(t *Total) {
-	tariff := w.plan.tariff
-	exclRaised, excl := limitMicros(t.ExclMicros, tariff.Min.ExclNano, tariff.Max.ExclNano)
-	inclRaised, incl := limitMicros(t.InclMicros, tariff.Min.InclNano, tariff.Max.InclNano)
+func (p *Plan) limits(g *group, t *Total, out []Charge) []Charge {
+	low, high := &p.tariff.Min, &p.tariff.Max
+	exclRaised, excl := limitMicros(t.ExclMicros, low.ExclNano, high.ExclNano)
+	inclRaised, incl := limitMicros(t.InclMicros, low.InclNano, high.InclNano)
 	if t.ExclUnknown {
 		exclRaised, excl = 0, 0
 	}
-	w.excl, w.incl = t.ExclMicros, t.InclMicros
-	w.limit(ChargeMin, exclRaised, inclRaised)
-	w.limit(ChargeMax, excl, incl)
+	g.excl, g.incl = t.ExclMicros, t.InclMicros
+	g.row.HasDimension = false
+	g.row.VAT, g.row.Element, g.row.Component = NoVAT, NoElement, NoElement
+	out = g.limit(ChargeMin, exclRaised, inclRaised, t.ExclUnknown, out)
+	out = g.limit(ChargeMax, excl, incl, t.ExclUnknown, out)
 	t.ExclMicros, t.InclMicros = excl, incl
+	return out
 }
 
-func (w *rowWriter) limit(kind ChargeKind, excl, incl int64) {
-	if excl == w.excl && incl == w.incl {
-		return
+// limit appends the line of one limit if it moves either side.
+func (g *group) limit(kind ChargeKind, excl, incl int64, exclUnknown bool, out []Charge) []Charge {
+	if excl == g.excl && incl == g.incl {
+		return out
 	}
-	w.out = append(w.out, w.row)
-	r := &w.out[len(w.out)-1]
-	r.Kind, r.HasDimension = kind, false
-	r.VAT, r.Element, r.Component = NoVAT, NoElement, NoElement
-	w.amounts(r, excl, incl)
+	out = append(out, g.row)
+	r := &out[len(out)-1]
+	r.Kind = kind
+	g.amounts(r, excl, incl, exclUnknown)
+	return out
 }

@@ -114,21 +114,20 @@ func (p *Plan) charge(s *State, i int16, quantity int64) money.Int128 {
 func (p *Plan) closeRows(s *State, out []Charge) []Charge {
 	mwh, ms := s.open()
 	if s.has(flagOpened) && (mwh > 0 || ms > 0 || s.flatComp != noComp) {
-		w := rowWriter{plan: p, state: s, out: out}
-		w.begin(ChargeUsage)
+		var g group
+		p.begin(s, &g, ChargeUsage)
 		if s.flatComp != noComp {
-			w.usage(Flat, s.flatComp, 1)
+			out = p.usage(s, &g, Flat, s.flatComp, 1, out)
 		}
 		if mwh > 0 {
-			w.usage(Energy, s.energyComp, mwh)
+			out = p.usage(s, &g, Energy, s.energyComp, mwh, out)
 		}
 		if ms > 0 {
-			w.usage(s.openPhase.dimension(), s.timeComp, ms)
+			out = p.usage(s, &g, s.openPhase.dimension(), s.timeComp, ms, out)
 		}
 		if s.openPhase == phaseParking {
 			s.parkingMs += ms
 		}
-		out = w.out
 	}
 	s.flatComp = noComp
 	s.rowMs, s.rowMwh = s.LastMs, s.LastMwh
@@ -158,20 +157,16 @@ func (p *Plan) fold(s *State) {
 	s.rowMs, s.rowMwh = s.LastMs, s.LastMwh
 }
 
-// rowWriter makes rows whose amounts are differences of the rounded running total (R6).
-type rowWriter struct {
-	plan       *Plan
-	state      *State
-	out        []Charge
+// group is rows in the making. Their amounts are differences of the rounded running total (R6).
+type group struct {
 	row        Charge // what the rows of a group have in common
 	excl, incl int64  // the rounded total before the next row
 }
 
 // begin starts a group of rows of the current period, from the open row's beginning to the newest Point.
-func (w *rowWriter) begin(kind ChargeKind) {
-	s := w.state
-	w.excl, w.incl, _ = w.plan.tax.micros(&s.costs)
-	w.row = Charge{
+func (p *Plan) begin(s *State, g *group, kind ChargeKind) {
+	g.excl, g.incl, _ = p.tax.micros(&s.costs)
+	g.row = Charge{
 		PeriodStartMs: s.PeriodStartMs, FromMs: s.rowMs, ToMs: s.LastMs,
 		Period: s.Period, Kind: kind, Split: s.LastSplit,
 		Interpolated: s.has(flagRowFromCut | flagAtCut),
@@ -179,10 +174,10 @@ func (w *rowWriter) begin(kind ChargeKind) {
 	}
 }
 
-// usage writes the row of a quantity; comp may be noComp.
-func (w *rowWriter) usage(d Dimension, comp int16, quantity int64) {
-	w.out = append(w.out, w.row)
-	r := &w.out[len(w.out)-1]
+// usage appends the row of a quantity and books it; comp may be noComp.
+func (p *Plan) usage(s *State, g *group, d Dimension, comp int16, quantity int64, out []Charge) []Charge {
+	out = append(out, g.row)
+	r := &out[len(out)-1]
 	r.Dimension = d
 	switch d {
 	case Energy:
@@ -190,27 +185,26 @@ func (w *rowWriter) usage(d Dimension, comp int16, quantity int64) {
 	case Time, ParkingTime:
 		r.DurationMs = quantity
 	}
+	excl, incl := g.excl, g.incl
 	if comp == noComp {
 		r.VAT, r.Element, r.Component = NoVAT, NoElement, NoElement
-		r.ExclUnknown = w.state.has(flagExclHidden)
-		return
+	} else {
+		c := &p.comps[comp]
+		r.PriceNano, r.VAT, r.Element, r.Component = c.priceNano, c.vat, c.element, c.component
+		if !p.charge(s, comp, quantity).IsZero() {
+			excl, incl, _ = p.tax.micros(&s.costs)
+		}
 	}
-	c := &w.plan.comps[comp]
-	r.PriceNano, r.VAT, r.Element, r.Component = c.priceNano, c.vat, c.element, c.component
-	if w.plan.charge(w.state, comp, quantity).IsZero() {
-		r.ExclUnknown = w.state.has(flagExclHidden)
-		return
-	}
-	excl, incl, _ := w.plan.tax.micros(&w.state.costs)
-	w.amounts(r, excl, incl)
+	g.amounts(r, excl, incl, s.has(flagExclHidden))
+	return out
 }
 
 // amounts gives a row the step from the total before it to the total after it.
-func (w *rowWriter) amounts(r *Charge, excl, incl int64) {
-	r.InclMicros = incl - w.incl
-	r.ExclUnknown = w.state.has(flagExclHidden)
-	if !r.ExclUnknown {
-		r.ExclMicros = excl - w.excl
+func (g *group) amounts(r *Charge, excl, incl int64, exclUnknown bool) {
+	r.InclMicros = incl - g.incl
+	r.ExclUnknown = exclUnknown
+	if !exclUnknown {
+		r.ExclMicros = excl - g.excl
 	}
-	w.excl, w.incl = excl, incl
+	g.excl, g.incl = excl, incl
 }
