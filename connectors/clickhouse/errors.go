@@ -1,0 +1,46 @@
+package clickhouse
+
+import (
+	"errors"
+	"fmt"
+
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// Errors of a Store that a caller may want to tell apart. All come wrapped with what was being done.
+var (
+	// ErrRefused: ClickHouse will refuse the same statement again until somebody changes the schema, the rights or
+	// the configuration. Without it an error is transient: network, memory, disk, load, time-out.
+	ErrRefused = errors.New("refused by ClickHouse")
+	// ErrNewerSchema: the database was migrated by a newer program.
+	ErrNewerSchema = errors.New("the database's schema is newer than this program")
+	// ErrChanging: rows arrived while a comparison ran, several times; stop the engines or ask again.
+	ErrChanging = errors.New("the table keeps changing")
+)
+
+// refusals are the codes of ClickHouse that a retry cannot mend (src/Common/ErrorCodes.cpp). Not among them, as
+// they pass: 159 timeout, 202 too many queries, 241 memory, 242 replica read-only, 243 disk full, 252 too many parts.
+func refusals() []int32 {
+	return []int32{
+		10, 16, 20, 44, 47, // a column that is not there, or too many or few
+		36, 42, 43, 46, 48, 62, 70, 115, // arguments, functions, settings or syntax that this server does not have
+		50, 53, // types
+		60, 81, // table, database
+		164, 291, 392, 497, // readonly, rights
+		192, 193, 194, 195, 516, // user, password
+	}
+}
+
+// classify wraps err with ErrRefused where a retry is in vain.
+func classify(err error) error {
+	var ex *ch.Exception
+	if !errors.As(err, &ex) {
+		return err
+	}
+	for _, code := range refusals() {
+		if ex.Code == code {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,217 @@
+package clickhouse
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wattline/wattline/connectors/clickhouse/embedded"
+	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/rating"
+)
+
+// The engine takes one data directory a process, so the tests share a server; each has a database of its own.
+var shared struct {
+	sync.Once
+	srv *embedded.Server
+	dir string
+	err error
+	n   atomic.Int64
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.srv != nil {
+		if err := shared.srv.Close(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		_ = os.RemoveAll(shared.dir)
+	}
+	os.Exit(code)
+}
+
+// library finds libchdb, downloading it if need be: without the real engine these tests mean nothing.
+func library(t testing.TB) string {
+	t.Helper()
+	if p := os.Getenv("WATTLINE_LIBCHDB"); p != "" {
+		return p
+	}
+	p, err := parts.Libchdb(t.Context(), parts.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func server(t testing.TB) *embedded.Server {
+	t.Helper()
+	shared.Do(func() {
+		if shared.dir, shared.err = os.MkdirTemp("", "wattline-clickhouse-"); shared.err != nil {
+			return
+		}
+		shared.srv, shared.err = embedded.Start(context.Background(), embedded.Config{
+			LibraryPath: library(t), DataDir: shared.dir, Addr: "127.0.0.1:0",
+		})
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.srv
+}
+
+func testConfig(t testing.TB) Config {
+	srv := server(t)
+	return Config{
+		Addrs: []string{srv.Addr()}, Password: srv.Password(),
+		Database: "t" + strconv.FormatInt(shared.n.Add(1), 10) + "_" + strings.ToLower(strings.NewReplacer("/", "_", "#", "_").Replace(t.Name())),
+	}
+}
+
+func open(t testing.TB, cfg Config) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// newStore opens a fresh, migrated database.
+func newStore(t testing.TB) *Store {
+	t.Helper()
+	s := open(t, testConfig(t))
+	if err := s.Migrate(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var (
+	testPartition = engine.Partition{Topic: "wattline.readings", Number: 3}
+	november      = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
+)
+
+func sessionID(i int) (id [16]byte) {
+	r := rand.New(rand.NewPCG(uint64(i), 7))
+	for j := range id {
+		id[j] = byte(r.Uint32())
+	}
+	return id
+}
+
+// makeCharges makes n rows of November 2026 as a block would: three rows a session and slice.
+func makeCharges(n, firstPosition int, seed uint64) *engine.ChargeRows {
+	r := rand.New(rand.NewPCG(seed, 1))
+	rows := &engine.ChargeRows{Month: 202611}
+	for i := range n {
+		session := (i / 3) % 5000
+		from := november + int64(i/15000)*900_000 + int64(session)*100
+		dim := rating.Dimension(1 + i%3)
+		c := rating.Charge{
+			PeriodStartMs: from - 5000, FromMs: from, ToMs: from + 900_000, PriceNano: 350_000_000, Period: uint32(i / 15000),
+			VAT: 2100, Element: int16(i % 3), Dimension: dim, HasDimension: true, Split: rating.SplitClock,
+			ExclMicros: r.Int64N(5_000_000) - 100_000, Interpolated: i%3 == 0,
+		}
+		c.InclMicros = c.ExclMicros * 121 / 100
+		if dim == rating.Energy {
+			c.EnergyMwh = r.Int64N(5_000_000)
+		} else {
+			c.DurationMs = 900_000
+		}
+		switch i % 1000 {
+		case 17:
+			c.ExclUnknown = true
+		case 18:
+			c.HasDimension, c.Kind, c.Element, c.Component, c.VAT = false, rating.ChargeRounding, rating.NoElement, -1, rating.NoVAT
+		}
+		rows.Position = append(rows.Position, int64(firstPosition+i/3)<<16)
+		rows.Line = append(rows.Line, uint16(i%3))
+		rows.SessionID = append(rows.SessionID, sessionID(session))
+		rows.ChargePoint = append(rows.ChargePoint, "NL-WTL-"+strconv.Itoa(session/2))
+		rows.Connector = append(rows.Connector, int32(1+session%2))
+		rows.Location = append(rows.Location, "NL*WTL*SITE"+strconv.Itoa(session%100))
+		rows.Tariff = append(rows.Tariff, "NL*WTL*T"+strconv.Itoa(session%7))
+		rows.Currency = append(rows.Currency, "EUR")
+		rows.Charge = append(rows.Charge, c)
+	}
+	return rows
+}
+
+// makeSessions makes a version of each of n sessions.
+func makeSessions(n, offset int) *engine.SessionRows {
+	rows := &engine.SessionRows{Month: 202611}
+	for i := range n {
+		rows.Version = append(rows.Version, int64(offset+i)<<16)
+		rows.SessionID = append(rows.SessionID, sessionID(i))
+		rows.ChargePoint = append(rows.ChargePoint, "NL-WTL-"+strconv.Itoa(i/2))
+		rows.Connector = append(rows.Connector, int32(1+i%2))
+		rows.Transaction = append(rows.Transaction, "tx-"+strconv.Itoa(i))
+		rows.Location = append(rows.Location, "NL*WTL*SITE"+strconv.Itoa(i%100))
+		rows.Tariff = append(rows.Tariff, "NL*WTL*T"+strconv.Itoa(i%7))
+		rows.TariffFrom = append(rows.TariffFrom, 40+int64(i%7))
+		rows.Currency = append(rows.Currency, "EUR")
+		rows.Zone = append(rows.Zone, "Europe/Amsterdam")
+		rows.Status = append(rows.Status, engine.StatusActive)
+		rows.StartMs = append(rows.StartMs, november+int64(i)*1000)
+		rows.LastMs = append(rows.LastMs, november+int64(i)*1000+int64(offset))
+		rows.StartMwh = append(rows.StartMwh, int64(i)*1000)
+		rows.LastMwh = append(rows.LastMwh, int64(i+offset)*1000)
+		rows.Total = append(rows.Total, rating.Total{
+			ExclMicros: int64(offset), InclMicros: int64(offset) * 2, ExclUnknown: i%10 == 3, EnergyMwh: int64(offset) * 1000,
+			ChargingMs: int64(offset), ParkingMs: 7, ReservationMs: 11,
+		})
+		rows.AccruedExcl = append(rows.AccruedExcl, int64(offset))
+		rows.AccruedIncl = append(rows.AccruedIncl, int64(offset)*2)
+		rows.Flags = append(rows.Flags, engine.FlagDuplicate|engine.FlagGlitch)
+		rows.Readings = append(rows.Readings, 12)
+		rows.HeldReason = append(rows.HeldReason, "")
+		rows.FirstOffset = append(rows.FirstOffset, int64(i))
+	}
+	return rows
+}
+
+// insertOf names an insert of rows as the engine does.
+func insertOf(first int64, rows any) *engine.Insert {
+	in := &engine.Insert{Partition: testPartition, First: first}
+	switch r := rows.(type) {
+	case *engine.ChargeRows:
+		in.Table, in.Charges, in.Month = engine.TableCharges, r, r.Month
+	case *engine.SessionRows:
+		in.Table, in.Sessions, in.Month = engine.TableSessions, r, r.Month
+	case *engine.BlockRow:
+		in.Table, in.Block = engine.TableBlocks, r
+	}
+	in.Token = fmt.Sprintf("wl1/%s/%d/%d/%s/%d", in.Partition.Topic, in.Partition.Number, first, in.Table, in.Month)
+	in.QueryID = fmt.Sprintf("wl-%x-%d", first, rand.Uint64())
+	return in
+}
+
+func mustInsert(t testing.TB, s *Store, in *engine.Insert) {
+	t.Helper()
+	if err := s.Insert(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readBack(t testing.TB, s *Store, in *engine.Insert) engine.Sums {
+	t.Helper()
+	sums, err := s.ReadBack(t.Context(), in.Partition, in.First, in.Table, in.Month)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sums
+}
