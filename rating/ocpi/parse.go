@@ -26,7 +26,7 @@ func (r *reader) parseTree(src []byte) *node {
 	if json.Valid(src) {
 		d := json.NewDecoder(bytes.NewReader(src))
 		d.UseNumber()
-		return r.fromJSON(d, nil, 0)
+		return r.fromJSON(d, &node{}, 0)
 	}
 	d := yaml.NewDecoder(bytes.NewReader(src))
 	var doc, more yaml.Node
@@ -51,21 +51,21 @@ func (r *reader) parseTree(src []byte) *node {
 		return nil
 	}
 	budget := maxExpansion + len(src)
-	return r.fromYAML(doc.Content[0], nil, 0, &budget)
+	return r.fromYAML(doc.Content[0], &node{}, 0, &budget)
 }
 
 func yamlProblem(err error) string {
 	return "neither JSON nor YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")
 }
 
-// fromJSON reads one value. Syntax was checked before, so the decoder cannot fail.
-func (r *reader) fromJSON(d *json.Decoder, parent *node, depth int) *node {
+// fromJSON reads one value into n, which knows its place already. Syntax was checked before, so the decoder cannot
+// fail. nil when the value cannot be read.
+func (r *reader) fromJSON(d *json.Decoder, n *node, depth int) *node {
 	token, err := d.Token()
 	if err != nil {
-		r.fault(parent, "cannot be read as JSON: %v", err)
+		r.fault(n, "cannot be read as JSON: %v", err)
 		return nil
 	}
-	n := &node{parent: parent}
 	switch v := token.(type) {
 	case nil:
 		n.kind = kindNull
@@ -87,7 +87,7 @@ func (r *reader) fromJSON(d *json.Decoder, parent *node, depth int) *node {
 
 func (r *reader) jsonItems(d *json.Decoder, n *node, depth int) *node {
 	if depth > maxDepth {
-		r.fault(n.parent, "is nested more than %d deep", maxDepth)
+		r.fault(n, "is nested more than %d deep", maxDepth)
 		return nil
 	}
 	for d.More() {
@@ -100,11 +100,10 @@ func (r *reader) jsonItems(d *json.Decoder, n *node, depth int) *node {
 			}
 			key, _ = token.(string)
 		}
-		item := r.fromJSON(d, n, depth)
+		item := r.fromJSON(d, &node{parent: n, key: key, index: len(n.items)}, depth)
 		if item == nil {
 			return nil
 		}
-		item.key, item.index = key, len(n.items)
 		n.items = append(n.items, item)
 	}
 	if _, err := d.Token(); err != nil {
@@ -115,24 +114,22 @@ func (r *reader) jsonItems(d *json.Decoder, n *node, depth int) *node {
 	return n
 }
 
-// fromYAML converts one YAML node, following aliases within the budget of nodes.
-func (r *reader) fromYAML(y *yaml.Node, parent *node, depth int, budget *int) *node {
+// fromYAML converts one YAML node into n, which knows its place already, following aliases within the budget of nodes.
+func (r *reader) fromYAML(y *yaml.Node, n *node, depth int, budget *int) *node {
 	if *budget--; *budget < 0 || depth > maxDepth {
-		r.fault(parent, "is nested more than %d deep, or its aliases make more than %d values", maxDepth, maxExpansion)
+		r.fault(n, "is nested more than %d deep, or its aliases make more than %d values", maxDepth, maxExpansion)
 		return nil
 	}
-	n := &node{parent: parent}
 	switch y.Kind {
 	case yaml.AliasNode:
-		return r.fromYAML(y.Alias, parent, depth+1, budget)
+		return r.fromYAML(y.Alias, n, depth+1, budget)
 	case yaml.SequenceNode:
 		n.kind = kindList
 		for i, c := range y.Content {
-			item := r.fromYAML(c, n, depth+1, budget)
+			item := r.fromYAML(c, &node{parent: n, index: i}, depth+1, budget)
 			if item == nil {
 				return nil
 			}
-			item.index = i
 			n.items = append(n.items, item)
 		}
 		return n
@@ -153,11 +150,10 @@ func (r *reader) yamlFields(y *yaml.Node, n *node, depth int, budget *int) *node
 			r.fault(n, "line %d: a key must be a plain text", key.Line)
 			continue
 		}
-		item := r.fromYAML(y.Content[i+1], n, depth, budget)
+		item := r.fromYAML(y.Content[i+1], &node{parent: n, key: key.Value}, depth, budget)
 		if item == nil {
 			return nil
 		}
-		item.key = key.Value
 		n.items = append(n.items, item)
 	}
 	r.givenTwice(n)
