@@ -302,3 +302,21 @@ func BenchmarkInsert100k(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)*float64(len(rows))/b.Elapsed().Seconds(), "rows/s")
 }
+
+func BenchmarkSelect1(b *testing.B) {
+	s := server(b)
+	for name, change := range map[string]func(*clickhouse.Options){
+		"plain":    func(*clickhouse.Options) {},
+		"database": func(o *clickhouse.Options) { o.Auth.Database = "system" },
+		"settings": func(o *clickhouse.Options) { o.Settings = clickhouse.Settings{"max_threads": 1} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			c := open(b, s, change)
+			for b.Loop() {
+				if err := c.Ping(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -70,6 +70,20 @@ func TestPlainHTTP(t *testing.T) {
 	f("POST", q("wait_end_of_query", "1"), "SELECT throwIf(number = 9000000) FROM numbers(10000000)", 500, "Code: 395")
 }
 
+func TestConfigReachesTheEngine(t *testing.T) {
+	s := server(t)
+	if got := sql(t, s, "SELECT value FROM system.server_settings WHERE name = 'max_server_memory_usage'"); got != fmt.Sprint(6<<30) {
+		t.Errorf("MaxMemoryBytes: %s", got)
+	}
+	got := sql(t, s, "SELECT getSetting('max_threads'), getSetting('implicit_select'), getSetting('allow_introspection_functions')")
+	if got != "2\tfalse\tfalse" {
+		t.Errorf("settings: %s", got)
+	}
+	if got := sql(t, s, "SELECT count() FROM system.settings WHERE name = '"+killSetting+"' AND value LIKE 'wattline-%'"); got != "1" {
+		t.Error("the engine no longer has the setting by which queries are killed")
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	s := server(t)
 	a := call(t, s, "POST", q("query_id", "id-1"), strings.NewReader("SELECT number FROM numbers(10) FORMAT JSONEachRow"))

@@ -8,13 +8,13 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	clickhouse "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/wattline/wattline/internal/parts"
 	"go.uber.org/goleak"
 )
 
@@ -74,27 +74,17 @@ func childMain(dir string) int {
 	return 0
 }
 
-// libraryPath finds libchdb; without it these tests cannot run, which is a failure.
+// libraryPath finds libchdb, fetched when it is not there yet.
 func libraryPath(t testing.TB) string {
 	t.Helper()
 	if p := os.Getenv(libEnv); p != "" {
 		return p
 	}
-	cache, err := os.UserCacheDir()
+	p, err := parts.Libchdb(context.Background(), parts.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found string
-	_ = filepath.WalkDir(filepath.Join(cache, "wattline", "parts"), func(p string, d os.DirEntry, err error) error {
-		if err == nil && strings.HasPrefix(d.Name(), "libchdb.") {
-			found = p
-		}
-		return nil
-	})
-	if found == "" {
-		t.Fatalf("libchdb not found: run make parts, or set %s", libEnv)
-	}
-	return found
+	return p
 }
 
 func server(t testing.TB) *Server {
@@ -105,6 +95,7 @@ func server(t testing.TB) *Server {
 		if shared.err == nil {
 			shared.srv, shared.err = Start(context.Background(), Config{
 				LibraryPath: lib, DataDir: shared.dir, Addr: "127.0.0.1:0", MaxConcurrentQueries: 8,
+				MaxMemoryBytes: 6 << 30, MaxThreads: 2,
 				InsertMemoryBytes: 4 << 20, // so that larger tests use the file
 			})
 		}
@@ -218,7 +209,7 @@ func (c *child) stop(t testing.TB) {
 	}
 }
 
-// asServer gives the child's address and password to the helpers above.
+// sql runs a statement in the child and wants success.
 func (c *child) sql(t testing.TB, statement string) string {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, "http://"+c.addr+"/", strings.NewReader(statement))

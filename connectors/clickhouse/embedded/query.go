@@ -120,7 +120,7 @@ func (s *Server) serveStatement(w http.ResponseWriter, r *http.Request, user str
 	}
 	if err != nil && r.Context().Err() == nil {
 		s.cfg.Logger.Debug("answer not sent", slog.String("query_id", req.queryID), slog.Any("error", err))
-		panic(http.ErrAbortHandler) // breaks the connection: a cut answer must not look whole
+		rep.abort()
 	}
 }
 

@@ -175,6 +175,13 @@ func (rep *reply) fail(ex *exception, version string) error {
 	return nil
 }
 
+// abort breaks the connection: a cut answer must not look whole.
+func (rep *reply) abort() {
+	if c, _, err := rep.ctl.Hijack(); err == nil {
+		_ = c.Close() // whatever it says, the connection is gone
+	}
+}
+
 // writeException answers with status, code and text, never compressed.
 func writeException(w http.ResponseWriter, ex *exception, version string) {
 	h := w.Header()

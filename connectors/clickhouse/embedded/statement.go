@@ -34,7 +34,7 @@ type statement struct {
 func parseStatement(text string) (statement, error) {
 	l := lexer{text: text}
 	t := l.next()
-	if t.kind == tokEnd {
+	if t.kind == tokEnd || t.kind == tokPunct && text[t.from] == ';' {
 		return statement{}, newException(codeSyntaxError, "Empty query")
 	}
 	for t.kind == tokPunct && text[t.from] == '(' { // (SELECT 1) UNION ALL (SELECT 2)
@@ -66,22 +66,9 @@ func parseStatement(text string) (statement, error) {
 // INSERT brings no data (INSERT SELECT), which is then a statement like any other.
 func parseInsert(st *statement, l *lexer) (isData bool, err error) {
 	text := l.text
-	t := l.next()
-	if !isKeyword(text, t, "INTO") {
+	t, ok := insertTarget(l)
+	if !ok {
 		return false, nil
-	}
-	t = l.next()
-	if isKeyword(text, t, "TABLE") {
-		t = l.next()
-	}
-	if isKeyword(text, t, "FUNCTION") {
-		t = l.next()
-	}
-	// The name, which may itself be a keyword: t, db.t, f(args).
-	t = l.next()
-	for t.kind == tokPunct && text[t.from] == '.' {
-		l.next()
-		t = l.next()
 	}
 	depth := 0
 	for ; ; t = l.next() {
@@ -135,6 +122,27 @@ func parseInsert(st *statement, l *lexer) (isData bool, err error) {
 			return true, nil
 		}
 	}
+}
+
+// insertTarget skips INTO and the name, which may itself be a keyword: t, db.t,
+// FUNCTION f. It returns the token behind it.
+func insertTarget(l *lexer) (t token, ok bool) {
+	if !isKeyword(l.text, l.next(), "INTO") {
+		return t, false
+	}
+	t = l.next()
+	if isKeyword(l.text, t, "TABLE") {
+		t = l.next()
+	}
+	if isKeyword(l.text, t, "FUNCTION") {
+		l.next()
+	}
+	t = l.next()
+	for t.kind == tokPunct && l.text[t.from] == '.' {
+		l.next()
+		t = l.next()
+	}
+	return t, true
 }
 
 // dataStart skips what may stand between "FORMAT name" and the data: blanks, a
