@@ -112,6 +112,9 @@ type call struct {
 	msg      protocol.Message
 	clientID string
 	version  int16
+	// answer, if set, reads the answer's body instead of kafka-go, and the request is written in version fixed.
+	answer func(*wireReader)
+	fixed  int16
 }
 
 // ApiKey implements protocol.Message.
@@ -128,12 +131,40 @@ func (r *call) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if m, ok := r.msg.(protocol.PreparedMessage); ok {
 		m.Prepare(r.version)
 	}
+	if r.answer != nil {
+		return &reply{}, r.exchange(rw)
+	}
 	res, err := protocol.RoundTrip(rw, r.version, 1, r.clientID, r.msg)
 	if err != nil {
 		return nil, err
 	}
 	return &reply{res}, nil
 }
+
+// exchange is RawExchange with an answer of our own reading.
+func (r *call) exchange(rw io.ReadWriter) error {
+	if r.version < r.fixed {
+		return fmt.Errorf("the broker speaks %s up to version %d, %d is needed (Apache Kafka 2.3)", r.msg.ApiKey(), r.version, r.fixed)
+	}
+	if err := protocol.WriteRequest(rw, r.fixed, 1, r.clientID, r.msg); err != nil {
+		return err
+	}
+	w := wireReader{r: rw, left: 4}
+	size := w.int32()
+	if w.err == nil && (size < 4 || size > maxSmallAnswer) {
+		return fmt.Errorf("answer of %d bytes, at most %d are plausible", size, maxSmallAnswer)
+	}
+	w.left = int(size)
+	w.int32() // correlation id
+	r.answer(&w)
+	if w.err == nil && w.left != 0 {
+		return fmt.Errorf("answer has %d bytes too many", w.left)
+	}
+	return w.err
+}
+
+// maxSmallAnswer bounds an answer that has no records.
+const maxSmallAnswer = 1 << 20
 
 var _ protocol.RawExchanger = (*call)(nil)
 
@@ -143,11 +174,17 @@ type reply struct{ protocol.Message }
 // do sends msg to the broker at address and returns its answer. The time is bounded by Config.RequestTimeout plus
 // extra, what the broker may hold the request for. msg is lost to the caller when ctx ends: it may still be written.
 func (c *Client) do(ctx context.Context, address string, msg protocol.Message, extra time.Duration) (protocol.Message, error) {
+	return c.send(ctx, address, &call{msg: msg}, extra)
+}
+
+// send sends what r carries; see do.
+func (c *Client) send(ctx context.Context, address string, r *call, extra time.Duration) (protocol.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout+extra)
 	defer cancel()
-	res, err := c.transport.RoundTrip(ctx, c.netAddr(address), &call{msg: msg, clientID: c.cfg.ClientID})
+	r.clientID = c.cfg.ClientID
+	res, err := c.transport.RoundTrip(ctx, c.netAddr(address), r)
 	if err != nil {
-		return nil, c.requestError(msg.ApiKey(), address, err)
+		return nil, c.requestError(r.msg.ApiKey(), address, err)
 	}
 	return res.(*reply).Message, nil
 }

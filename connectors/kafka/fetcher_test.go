@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -318,17 +319,22 @@ func TestDamagedOnTheWay(t *testing.T) {
 	b.Release()
 	fd.Close()
 	set[posMagic] = 0
-	answerWith(fake, set)
 	if err := ended(t, mustOpen(t, f, 0, 0)); err == nil || !strings.Contains(err.Error(), "message format 0") {
 		t.Error(err)
 	}
 }
 
+// answerWith answers every fetch at offset 0 with set.
 func answerWith(fake *kfake.Cluster, set []byte) {
 	fake.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req := kreq.(*kmsg.FetchRequest)
+		if req.Topics[0].Partitions[0].FetchOffset != 0 {
+			return nil, nil, false
+		}
 		res := kreq.ResponseKind().(*kmsg.FetchResponse)
 		rp := kmsg.NewFetchResponseTopicPartition()
-		rp.HighWatermark, rp.LastStableOffset, rp.RecordBatches = 5, 5, set
+		rp.HighWatermark, rp.LastStableOffset, rp.RecordBatches = 5, 5, bytes.Clone(set)
 		res.Topics = []kmsg.FetchResponseTopic{{Topic: readings, Partitions: []kmsg.FetchResponseTopicPartition{rp}}}
 		return res, nil, true
 	})
