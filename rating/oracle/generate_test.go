@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/wattline/wattline/rating"
@@ -96,6 +97,18 @@ func narrow() scenario {
 	s.limitsMwh = []int64{0, 1, 2, 3, 5, 8, 20, 60, 400}
 	s.durationsMs = []int64{0, 1000}
 	return s
+}
+
+// newRand is a source of a new seed, which a failing test says.
+func newRand(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, 1))
 }
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }

@@ -46,8 +46,7 @@ func (s *session) literally(interval []Reading) []piece {
 
 // TestLiteral prices short sessions millisecond by millisecond and demands the same lines.
 func TestLiteral(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	r := rand.New(rand.NewPCG(seed, 1))
+	r := newRand(t)
 	sc := narrow()
 	z, billed := newZones(), 0
 	for range 500 {
@@ -59,13 +58,13 @@ func TestLiteral(t *testing.T) {
 		if fails(x) {
 			x = shrink(x, fails)
 			quick, literal := twoBills(t, z, x)
-			t.Fatalf("seed %d: cut (-) and literal (+) differ:\n%s\n%s", seed, cmp.Diff(quick.Lines, literal.Lines), x.yaml())
+			t.Fatalf("cut (-) and literal (+) differ:\n%s\n%s", cmp.Diff(quick.Lines, literal.Lines), x.yaml())
 		}
 		quick, _ := twoBills(t, z, x)
 		billed += len(quick.Lines)
 	}
 	if billed < 500 {
-		t.Fatalf("seed %d: only %d lines were billed: the test says little", seed, billed)
+		t.Fatalf("only %d lines were billed: the test says little", billed)
 	}
 }
 
