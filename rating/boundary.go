@@ -74,7 +74,7 @@ func above(list []int64, v int64) (next int64, ok bool) {
 func (p *Plan) nextEnergy(s *State, f phase) int64 {
 	if f.ofSession() {
 		if next, ok := above(p.energies, s.LastMwh-s.StartMwh); ok {
-			return s.StartMwh + next
+			return min(s.StartMwh+next, MaxRegisterMwh+1)
 		}
 	}
 	return MaxRegisterMwh + 1

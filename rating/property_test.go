@@ -363,3 +363,46 @@ func TestNoAllocations(t *testing.T) {
 		}
 	}
 }
+
+// TestInterval holds the two formulas of the line against each other: reach is the first millisecond whose
+// register is x or more.
+func TestInterval(t *testing.T) {
+	rnd := seeded(t)
+	for range 20_000 {
+		iv := interval{t0: rnd.Int64N(1000) - 500, r0: rnd.Int64N(1000) - 500}
+		iv.t1 = iv.t0 + 1 + rnd.Int64N(oneOf[int64](rnd, 3, 50, 1<<50))
+		iv.r1 = iv.r0 + 1 + rnd.Int64N(oneOf[int64](rnd, 3, 50, 1<<60))
+		x := iv.r0 + 1 + rnd.Int64N(iv.r1-iv.r0)
+		at := iv.reach(x)
+		if at <= iv.t0 || at > iv.t1 || iv.at(at) < x || iv.at(at-1) >= x {
+			t.Fatalf("%+v reaches %d at %d: %d, %d before", iv, x, at, iv.at(at), iv.at(at-1))
+		}
+		if iv.at(iv.t0) != iv.r0 || iv.at(iv.t1) != iv.r1 {
+			t.Fatalf("%+v does not end at its ends", iv)
+		}
+	}
+}
+
+// TestExpireKeepsUnknown says that NULL rows stay NULL: an expiry can not make known what rows left open.
+func TestExpireKeepsUnknown(t *testing.T) {
+	tariff := tariffOf(el(pc(Time, 6000, NoVAT, 0), reserved(ReservationUsed)), el(pc(Time, 12_100, 2100, 0), reserved(ReservationExpires)))
+	tariff.TaxIncluded = TaxIncludedYes
+	p := mustPlan(t, tariff, "UTC")
+	var s State
+	p.Start(&s, Point{AtMs: benchStart, State: StateReserved}, 0)
+	rows := p.Expire(&s, benchStart+hour, p.Advance(&s, Point{AtMs: benchStart + hour, State: StateReserved}, nil, 0, nil))
+	rows, total := p.Close(&s, rows)
+	// The used reservation is taken back, 1 h of 12.1 with tax stays.
+	if !total.ExclUnknown || total.InclMicros != 12_100_000 {
+		t.Errorf("total %+v", total)
+	}
+	want := []int64{6_000_000, -6_000_000, 12_100_000}
+	for i, c := range rows {
+		if i >= len(want) || c.InclMicros != want[i] || !c.ExclUnknown || c.ExclMicros != 0 {
+			t.Errorf("row %d: %+v", i, c)
+		}
+	}
+	if len(rows) != len(want) {
+		t.Errorf("%d rows", len(rows))
+	}
+}
