@@ -62,15 +62,15 @@ func (b *bill) totals(w io.Writer, decimals int) {
 func (b *bill) describe(l *lineJSON) string {
 	switch l.kind {
 	case rating.ChargeMin:
-		return "raised to the minimum price"
+		return l.limitText("raised to the minimum price")
 	case rating.ChargeMax:
-		return "lowered to the maximum price"
+		return l.limitText("lowered to the maximum price")
 	case rating.ChargeRounding:
 		return "rounding"
 	}
 	what := [rating.NumDimensions]string{"fee", "energy", "charging time", "parking time"}[l.dimension]
 	if l.kind == rating.ChargeStep {
-		what = "rounded up by the step of the tariff, " + what
+		what = "rounded up: " + what
 	}
 	if l.kind == rating.ChargeExpiry {
 		what = "reservation expired, " + what
@@ -98,6 +98,14 @@ func (b *bill) describe(l *lineJSON) string {
 		what += " " + sign + *l.VAT + " % tax"
 	}
 	return what
+}
+
+// limitText is text, unless only the price without tax has reached its limit: each has its own.
+func (l *lineJSON) limitText(text string) string {
+	if strings.Trim(l.Incl, "0.") == "" {
+		return "without tax " + text
+	}
+	return text
 }
 
 // why says what began the charging period of a line.
