@@ -16,7 +16,7 @@ const helloRevision = 54460
 
 // isHello tells the driver's first query by its text; only the driver sends
 // client_protocol_version, and only it wants the answer's odd encoding.
-func isHello(sql string, protocolVersion string) bool {
+func isHello(sql, protocolVersion string) bool {
 	return protocolVersion != "" && strings.TrimSuffix(strings.TrimSpace(sql), ";") == helloQuery
 }
 

@@ -110,6 +110,36 @@ func TestCloseStopsRunningQueries(t *testing.T) {
 	}
 }
 
+// TestCloseCutsOffSlowClients: one has sent half a body, one does not read its answer.
+func TestCloseCutsOffSlowClients(t *testing.T) {
+	c := startChild(t, filepath.Join(t.TempDir(), "store"))
+	if c.addr == "" {
+		t.Fatal(c.text)
+	}
+	for _, request := range []string{
+		"Content-Length: 100\r\n\r\nINSERT INTO x",
+		"Content-Length: 49\r\n\r\nSELECT sipHash64(number) FROM numbers(1000000000)",
+	} {
+		conn, err := net.Dial("tcp", c.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nX-ClickHouse-Key: %s\r\n%s", c.pass, request); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitFor(t, func() bool {
+		return c.sql(t, "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%' AND query NOT LIKE '%system.processes%'") == "1"
+	})
+	time.Sleep(200 * time.Millisecond) // lets the answer fill the socket
+	began := time.Now()
+	c.stop(t)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("Close took %s", took)
+	}
+}
+
 func TestStartFaults(t *testing.T) {
 	s := server(t)
 	lib := libraryPath(t)

@@ -23,6 +23,11 @@ const killSetting = "promql_table"
 // server, / and /query for statements.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	if !s.begin() {
+		http.Error(w, "The store is stopping", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.inFlight.Done()
 	h.Set("X-ClickHouse-Server-Display-Name", s.displayName)
 	switch r.URL.Path {
 	case "/ping", "/replicas_status":
@@ -56,10 +61,19 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	s.serveStatement(w, r, user, req)
 }
 
+// begin counts a request in, unless the server is stopping.
+func (s *Server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closing {
+		s.inFlight.Add(1)
+	}
+	return !s.closing
+}
+
 // asException puts any error into the server's form.
 func asException(err error) *exception {
-	var ex *exception
-	if errors.As(err, &ex) {
+	if ex, ok := errors.AsType[*exception](err); ok {
 		return ex
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

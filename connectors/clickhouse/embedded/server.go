@@ -49,7 +49,10 @@ type Server struct {
 	lastID atomic.Uint64
 	chunks chunks
 
+	inFlight sync.WaitGroup // handlers, which may use the engine
+
 	mu       sync.Mutex
+	closing  bool
 	running  map[string]bool // query ids
 	sessions map[string]*session
 
@@ -280,13 +283,27 @@ func (s *Server) shutdown(ctx context.Context) error {
 	ctx, done := context.WithTimeout(ctx, closeWithin)
 	defer done()
 	_ = s.listener.Close() // Shutdown closes it too; this is earlier
-	s.cancel()             // every request's context: I3 kills its query
-	err := s.http.Shutdown(ctx)
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.cancel() // every request's context: I3 kills its query
+	grace, graceDone := context.WithTimeout(ctx, closeWithin/2)
+	defer graceDone()
+	if err := s.http.Shutdown(grace); err != nil {
+		// A client that does not send its body or read its answer: cut it off.
+		_ = s.http.Close() // the listener is closed already, and says so
+	}
 	<-s.served
-	if err != nil {
-		// Handlers still use the engine: closing it under them would crash.
-		_ = s.http.Close() // the error that counts is err
-		return fmt.Errorf("embedded: statements did not end in time: %w", err)
+	ended := make(chan struct{})
+	go func() {
+		s.inFlight.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		// The engine still works for a handler: closing it there would crash.
+		return fmt.Errorf("embedded: statements did not end in time: %w", ctx.Err())
 	}
 	s.release()
 	s.cfg.Logger.Info("store stopped", slog.Duration("took", time.Since(began)))

@@ -82,7 +82,11 @@ func TestParseRequest(t *testing.T) {
 		t.Error("the reader may choose max_threads")
 	}
 	for _, bad := range []url.Values{
-		{"nothing": {"1"}}, {"max_threads": {"1\x00"}}, {"param_x": {"\x00"}}, {"session_timeout": {"0"}}, {"session_timeout": {"9999"}},
+		{"nothing": {"1"}},
+		{"max_threads": {"1\x00"}},
+		{"param_x": {"\x00"}},
+		{"session_timeout": {"0"}},
+		{"session_timeout": {"9999"}},
 		{"query_id": {strings.Repeat("x", 300)}},
 	} {
 		if _, err := parseRequest(bad, known); err == nil {
