@@ -36,7 +36,7 @@ func (p *Plan) moment(s *State, f phase, power, current uint16) (m moment, until
 		day := floorDiv(at+offset, dayMs)
 		m.day = int32(day)
 		m.dayMs = int32(at + offset - day*dayMs)
-		m.weekday = 1 << (floorMod7(day + 3)) // 1970-01-01 was a Thursday
+		m.weekday = 1 << floorMod7(day+3) // 1970-01-01 was a Thursday
 		untilMs = min(untilMs, until, at+int64(nextEdge(edges, m.dayMs)-m.dayMs))
 	}
 	if f.ofSession() {

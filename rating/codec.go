@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/wattline/wattline/rating/money"
 )
@@ -130,12 +131,7 @@ func (p *Plan) Fits(s *State) error {
 		if comp < 0 || int(comp) >= len(p.comps) {
 			return false
 		}
-		for _, d := range dimensions {
-			if p.comps[comp].dimension == d {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(dimensions, p.comps[comp].dimension)
 	}
 	if !of(s.flatComp, Flat) || !of(s.energyComp, Energy) || !of(s.lastEnergy, Energy) ||
 		!of(s.timeComp, Time, ParkingTime) || !of(s.lastPricedMs, Time, ParkingTime) || !of(s.lastReservation, Time) {

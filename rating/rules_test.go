@@ -375,8 +375,10 @@ func TestRulesOfSettlement(t *testing.T) {
 	// Four rates, each 1 unit: incl = 1 + 1.21 + 1.09 + 1.055 = 4.355.
 	four := func() *Tariff {
 		return tariffOf(el([]Component{
-			{Dimension: Flat, PriceNano: PriceScale, VAT: NoVAT}, {Dimension: Energy, PriceNano: PriceScale, VAT: 2100},
-			{Dimension: Time, PriceNano: PriceScale, VAT: 900}, {Dimension: ParkingTime, PriceNano: PriceScale, VAT: 550},
+			{Dimension: Flat, PriceNano: PriceScale, VAT: NoVAT},
+			{Dimension: Energy, PriceNano: PriceScale, VAT: 2100},
+			{Dimension: Time, PriceNano: PriceScale, VAT: 900},
+			{Dimension: ParkingTime, PriceNano: PriceScale, VAT: 550},
 		}))
 	}
 	mixed := []r{{at: "T10:00:00", state: StateCharging}, {at: "T11:00:00", mwh: kwh, state: StateIdle}, {at: "T12:00:00", mwh: kwh}}
