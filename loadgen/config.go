@@ -40,7 +40,8 @@ type Config struct {
 	EpochMs int64
 	// EndMs is when it ends: whoever charges then stops then. A multiple of TickMs; 0 (the default) is never.
 	EndMs int64
-	// TickMs is the grain of the order of sending (L2) and of resuming, ms. Default: city 1,000, bench 100.
+	// TickMs is the grain of the order of sending (L2) and of resuming, ms: at most 16 readings of a session, for
+	// a tick is sent again as a whole and an engine remembers the last 64. Default: city 1,000, bench 100.
 	TickMs int64
 	// ChargingEveryMs is the time between two readings of a session that charges, ms. Default: city 30,000,
 	// bench 5,000.
@@ -78,10 +79,6 @@ func Bench() Config {
 	}
 }
 
-// MinSessionMs is the shortest time between two starts on one connector of a city. What is sent again after a
-// resume must be less than this: an engine knows only the last ended session of a connector as ended.
-const MinSessionMs = 180_000
-
 // Validate joins all faults of the Config, each with the name of its field.
 func (c *Config) Validate() error {
 	var faults []error
@@ -90,17 +87,20 @@ func (c *Config) Validate() error {
 			faults = append(faults, fmt.Errorf("loadgen.%s: %d is not in %d..%d", field, value, low, high))
 		}
 	}
-	const hourMs, yearsMs = 3_600_000, 1 << 43 // until about 2248
+	const yearsMs = 1 << 43 // until about 2248
 	hold("Shape", int64(c.Shape), int64(ShapeCity), int64(ShapeBench))
 	hold("ChargePoints", int64(c.ChargePoints), 1, 10_000_000)
 	hold("ChargePointsPerSite", int64(c.ChargePointsPerSite), 1, 10_000)
 	hold("Partitions", int64(c.Partitions), 1, 1<<20)
-	hold("TickMs", c.TickMs, 1, hourMs)
+	hold("TickMs", c.TickMs, 1, minuteMs)
 	hold("EpochMs", c.EpochMs, 1_262_304_000_000, yearsMs) // an engine refuses times before 2010
 	hold("ChargingEveryMs", c.ChargingEveryMs, 100, hourMs)
 	hold("ParkedEveryMs", c.ParkedEveryMs, 100, hourMs)
 	hold("DuplicatesPerMillion", int64(c.DuplicatesPerMillion), 0, 1_000_000)
 	hold("DisorderPerMillion", int64(c.DisorderPerMillion), 0, 1_000_000)
+	if c.TickMs > 16*min(c.ChargingEveryMs, c.ParkedEveryMs) {
+		faults = append(faults, fmt.Errorf("loadgen.TickMs: %d is more than 16 readings of a session", c.TickMs))
+	}
 	if c.EndMs != 0 {
 		hold("EndMs", c.EndMs, c.EpochMs, yearsMs)
 	}

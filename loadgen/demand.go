@@ -27,7 +27,7 @@ func (n *Network) arrivalMs(r *random, st *station, freeMs int64) int64 {
 		if (day+3)%7 >= 5 { // 1970-01-01 was a Thursday
 			curve = onWeekends
 		}
-		if r.below(1000) < int64(curve[hour])*st.busy/100 {
+		if r.below(1000) < int64(curve[hour])*int64(st.busy)/100 {
 			return at + r.below(quarterMs)
 		}
 		at += quarterMs
@@ -36,9 +36,9 @@ func (n *Network) arrivalMs(r *random, st *station, freeMs int64) int64 {
 
 // nextPlan is the session after one that ended at freeMs with the register at baseMwh. It is a pure function of
 // its arguments; number counts the sessions of the connector.
-func (n *Network) nextPlan(s *plan, connector int32, number, freeMs, baseMwh int64) {
+func (n *Network) nextPlan(s *plan, connector, number int32, freeMs, baseMwh int64) {
 	*s = plan{number: number, baseMwh: baseMwh}
-	r := randomOf(n.cfg.Seed, forSession, int64(connector), number)
+	r := randomOf(n.cfg.Seed, forSession, int64(connector), int64(number))
 	con := &n.connectors[connector]
 	if n.cfg.Shape == ShapeBench {
 		s.startMs, s.endMs = freeMs, freeMs
@@ -56,9 +56,9 @@ func (n *Network) nextPlan(s *plan, connector int32, number, freeMs, baseMwh int
 		}
 	}
 	if con.fast {
-		n.planFast(s, &r, con.powerW)
+		n.planFast(s, &r, int64(con.powerW))
 	} else {
-		n.planSlow(s, &r, con.powerW)
+		n.planSlow(s, &r, int64(con.powerW))
 	}
 }
 

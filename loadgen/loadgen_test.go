@@ -105,13 +105,14 @@ func TestPhaseEnergy(t *testing.T) {
 	const seed = 3
 	r := rand.New(rand.NewPCG(seed, 0))
 	for range 20_000 {
-		p := phase{durationMs: 1 + r.Int64N(8*hourMs), fromW: r.Int64N(1000), toW: r.Int64N(1000)}
+		p := phase{durationMs: 1 + r.Int32N(8*hourMs), fromW: r.Int32N(1000), toW: r.Int32N(1000)}
 		if p.durationMs < hourMs { // what plan.add allows
 			p.fromW, p.toW = p.fromW*300, p.toW*300
 		}
-		ms := r.Int64N(p.durationMs + 1)
-		exact := big.NewRat(ms*ms, 2*p.durationMs)
-		exact.Mul(exact, big.NewRat(p.toW-p.fromW, 1)).Add(exact, big.NewRat(p.fromW*ms, 1))
+		length := int64(p.durationMs)
+		ms := r.Int64N(length + 1)
+		exact := big.NewRat(ms*ms, 2*length)
+		exact.Mul(exact, big.NewRat(int64(p.toW-p.fromW), 1)).Add(exact, big.NewRat(int64(p.fromW)*ms, 1))
 		want := new(big.Int).Div(exact.Num(), exact.Denom())
 		if got := p.energyMj(ms); want.Cmp(big.NewInt(got)) != 0 {
 			t.Fatalf("seed %d: %+v after %d ms: %d mJ, want %s", seed, p, ms, got, want)
@@ -408,7 +409,7 @@ func TestCityHasEverything(t *testing.T) {
 		if s.Expired {
 			expired++
 		}
-		if ms := s.EndMs - s.StartMs; s.StartMs > n.cfg.EpochMs+hourMs && (ms < MinSessionMs-minuteMs || ms > 40*hourMs) {
+		if ms := s.EndMs - s.StartMs; s.StartMs > n.cfg.EpochMs+hourMs && (ms < 2*minuteMs || ms > 40*hourMs) {
 			t.Errorf("%s/%s lasts %d ms", s.ChargePoint, s.Transaction, ms)
 		}
 	}
@@ -434,6 +435,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.ChargePoints = 0 }, "loadgen.ChargePoints: 0 is not in 1..10000000")
 	f(func(c *Config) { c.Shape, c.Partitions = 9, 0 }, "loadgen.Shape: 9 is not in 0..1\nloadgen.Partitions: 0 is not in 1..1048576")
 	f(func(c *Config) { c.EndMs = c.EpochMs + 50 }, "loadgen.TickMs: EpochMs 1767596100000 and EndMs 1767596100050 are not multiples of 100")
+	f(func(c *Config) { c.TickMs, c.EpochMs = 50_000, 1_767_600_000_000; c.ChargingEveryMs = 1_000 }, "loadgen.TickMs: 50000 is more than 16 readings of a session")
 	f(func(c *Config) { c.ChargePointBytes = 12 }, "loadgen.ChargePointBytes: 12 is not in 24..48")
 }
 

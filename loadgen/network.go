@@ -43,13 +43,13 @@ type site struct {
 type station struct {
 	site           int32
 	firstConnector int32
-	connectors     int32
 	idAt           int32
-	idLen          uint8
 	partition      int32
-	busy           int64 // percent of the usual arrivals
-	separateEVSEs  bool  // it is modelled as one EVSE a connector
-	resolutionMwh  int64 // the meter's step, at least 1
+	resolutionMwh  int32 // the meter's step, at least 1
+	busy           int16 // percent of the usual arrivals
+	connectors     uint8
+	idLen          uint8
+	separateEVSEs  bool // it is modelled as one EVSE a connector
 	directCurrent  bool
 }
 
@@ -57,9 +57,9 @@ type station struct {
 type connector struct {
 	station int32
 	tariff  int32
-	number  int32 // at the charge point, from 1
+	powerW  int32
+	number  uint8 // at the charge point, from 1
 	fast    bool
-	powerW  int64
 }
 
 // New builds the network of cfg. Errors: the joined faults of Config.Validate.
@@ -138,20 +138,20 @@ func (n *Network) addStation(siteIndex int32, index int) {
 // cityStation chooses what a charge point of a city is.
 func (n *Network) cityStation(s *station, index int32, r *random) {
 	pl := &n.places[n.sites[s.site].place]
-	s.busy = r.between(50, 190)
+	s.busy = int16(r.between(50, 190))
 	c := connector{station: index, number: 1}
 	switch kind := r.below(100); {
 	case kind < 60: // a post with two sockets
 		c.powerW, s.connectors = 22_080, 2
 		s.separateEVSEs = r.percent(50)
-		s.resolutionMwh = [...]int64{1_000, 1_000, 1_000, 10_000}[r.below(4)]
+		s.resolutionMwh = [...]int32{1_000, 1_000, 1_000, 10_000}[r.below(4)]
 		c.tariff = pl.slowTariffs[r.below(int64(len(pl.slowTariffs)))]
 	case kind < 82: // a wall box
 		c.powerW = 11_040
-		s.resolutionMwh = [...]int64{1, 1_000, 100_000}[r.below(3)]
+		s.resolutionMwh = [...]int32{1, 1_000, 100_000}[r.below(3)]
 		c.tariff = pl.slowTariffs[r.below(int64(len(pl.slowTariffs)))]
 	default: // a fast charger
-		c.powerW = [...]int64{50_000, 150_000, 150_000, 300_000}[r.below(4)]
+		c.powerW = [...]int32{50_000, 150_000, 150_000, 300_000}[r.below(4)]
 		c.fast, s.directCurrent = true, true
 		s.busy *= 2
 		if r.percent(50) {
@@ -240,10 +240,10 @@ func (n *Network) firstPlan(s *plan, connector int32) bool {
 	if n.cfg.Shape == ShapeBench { // sessions of every age
 		freeMs = n.cfg.EpochMs - r.below(n.cfg.SessionMs)
 	}
-	step := n.stations[n.connectors[connector].station].resolutionMwh
+	step := int64(n.stations[n.connectors[connector].station].resolutionMwh)
 	baseMwh -= baseMwh % step
 	cutMs := n.firstCutMs(connector)
-	for number := int64(0); ; number++ {
+	for number := int32(0); ; number++ {
 		n.nextPlan(s, connector, number, freeMs, baseMwh)
 		freeMs = s.endMs
 		s.startAt(cutMs)
@@ -256,7 +256,7 @@ func (n *Network) firstPlan(s *plan, connector int32) bool {
 
 // followingPlan makes s the session after itself. false: there is none.
 func (n *Network) followingPlan(s *plan, connector int32) bool {
-	step := n.stations[n.connectors[connector].station].resolutionMwh
+	step := int64(n.stations[n.connectors[connector].station].resolutionMwh)
 	n.nextPlan(s, connector, s.number+1, s.endMs, s.afterMwh(step))
 	return n.end(s)
 }

@@ -54,7 +54,7 @@ func (r *random) skewed(low, high int64) int64 { return low + r.below(r.below(hi
 func (r *random) percent(p int64) bool { return r.below(100) < p }
 
 // happens says whether something of that many in a million happens to a reading.
-func happens(seed, use uint64, connector, session, seq int64, perMillion int32) bool {
+func happens(seed, use uint64, connector, session, seq, perMillion int32) bool {
 	if perMillion == 0 {
 		return false
 	}

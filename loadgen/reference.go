@@ -67,7 +67,7 @@ func (n *Network) LocationJSON(dst []byte, i int) []byte {
 	for s := site.firstStation; s < site.endStations; s++ {
 		st := &n.stations[s]
 		id := string(n.id(st))
-		for c := range st.connectors {
+		for c := range int32(st.connectors) {
 			con := n.ocpiConnector(st, st.firstConnector+c, updated)
 			switch {
 			case st.separateEVSEs:
@@ -88,7 +88,7 @@ func (n *Network) ocpiConnector(st *station, connector int32, updated string) oc
 	con := &n.connectors[connector]
 	c := ocpiConnector{
 		ID: strconv.Itoa(int(con.number)), Standard: "IEC_62196_T2", Format: "SOCKET", PowerType: "AC_3_PHASE",
-		MaxVoltage: 230, MaxAmperage: con.powerW / 690, MaxElectricPower: con.powerW,
+		MaxVoltage: 230, MaxAmperage: int64(con.powerW) / 690, MaxElectricPower: int64(con.powerW),
 		TariffIDs: []string{n.tariffs[con.tariff].ID}, LastUpdated: updated,
 	}
 	if st.directCurrent {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/wattline/wattline/connectors/wire"
@@ -43,8 +44,14 @@ type RunConfig struct {
 	// Encode appends the message of a reading to dst. Default: wire.Append, Protobuf. The reading is valid during
 	// the call and names no charge point: the record's key does.
 	Encode func(dst []byte, r *rating.Reading) []byte
-	// FromMs is the simulated time to begin at, floored to a tick. Default: the network's epoch. See ResumeMs.
+	// FromMs is the simulated time to begin at, floored to a tick. Default: the network's epoch.
 	FromMs int64
+	// Sent resumes a run that was stopped or killed: by partition, the timestamp of its newest record, ms;
+	// rating.Unknown (or an index beyond the end) for a partition without records. Nothing that a partition has is
+	// sent again but its last tick, whose readings are known to an engine by their sequence numbers; what is
+	// missing up to the newest record of all is sent at once, and from there on time passes again.
+	// Default nil: a first run.
+	Sent []int64
 	// UntilMs is the simulated time to end before, rounded up to a tick. Default 0: the network's end, if it has
 	// one, else until ctx ends.
 	UntilMs int64
@@ -94,25 +101,10 @@ type Progress struct {
 	Done bool
 }
 
-// ResumeMs is where a run has to go on that was stopped: the earliest of the timestamps of the newest record of
-// each partition (ms; of one without records the network's epoch). All before it was sent. What is sent twice
-// from there on has sequence numbers that an engine knows, provided that less than MinSessionMs lies between the
-// earliest and the latest of them.
-func (n *Network) ResumeMs(newest []int64) int64 {
-	if len(newest) == 0 {
-		return n.cfg.EpochMs
-	}
-	from := newest[0]
-	for _, ms := range newest[1:] {
-		from = min(from, ms)
-	}
-	return max(n.cfg.EpochMs, from-from%n.cfg.TickMs)
-}
-
 // Run sends the network's readings until its end, UntilMs, or the end of ctx, whose cause it returns then.
 //
-// It is an open loop: a tick has an intended time to be sent (EpochMs of the run + simulated time / Speed), which
-// a slow producer does not move; what is late is sent at once. Everything appended is flushed before Run returns,
+// It is an open loop: a tick has an intended time to be sent (that of the run's beginning + simulated time / Speed),
+// which a slow producer does not move; what is late is sent at once. Everything appended is flushed before Run returns,
 // unless the producer failed or ctx ended.
 func Run(ctx context.Context, cfg RunConfig, p Producer) (Progress, error) {
 	if err := cfg.validate(); err != nil {
@@ -139,7 +131,9 @@ type run struct {
 	producer Producer
 	stream   *Stream
 	fromMs   int64
-	untilMs  int64 // never if open
+	paceMs   int64   // time passes from here on
+	skipMs   []int64 // by partition: what is sent before it was sent by an earlier run
+	untilMs  int64   // never if open
 	start    time.Time
 	now      time.Time // when the clock was last asked
 	flushed  time.Time
@@ -151,7 +145,7 @@ type run struct {
 }
 
 func newRun(cfg *RunConfig, p Producer) *run {
-	r := &run{cfg: cfg, producer: p, stream: cfg.Network.Stream(cfg.FromMs, cfg.Partitions...), untilMs: never}
+	r := &run{cfg: cfg, producer: p, untilMs: never}
 	if r.cfg.FlushEvery <= 0 {
 		r.cfg.FlushEvery = 100 * time.Millisecond
 	}
@@ -161,7 +155,10 @@ func newRun(cfg *RunConfig, p Producer) *run {
 	if r.cfg.ProgressEvery <= 0 {
 		r.cfg.ProgressEvery = time.Second
 	}
+	from := r.resume()
+	r.stream = cfg.Network.Stream(from, cfg.Partitions...)
 	r.fromMs = r.stream.NowMs()
+	r.paceMs = max(r.paceMs, r.fromMs)
 	if end := cfg.Network.cfg.EndMs; end != 0 {
 		r.untilMs = end + cfg.Network.cfg.TickMs
 	}
@@ -173,10 +170,34 @@ func newRun(cfg *RunConfig, p Producer) *run {
 	return r
 }
 
+// resume says where to begin, and notes what each partition has and where time passes from. A partition that no
+// charge point is in holds nothing up.
+func (r *run) resume() (fromMs int64) {
+	n := r.cfg.Network
+	r.skipMs = make([]int64, n.cfg.Partitions)
+	if len(r.cfg.Sent) == 0 {
+		return r.cfg.FromMs
+	}
+	for p := range r.skipMs {
+		if p < len(r.cfg.Sent) && r.cfg.Sent[p] != rating.Unknown {
+			r.skipMs[p] = r.cfg.Sent[p] - r.cfg.Sent[p]%n.cfg.TickMs
+		}
+		r.paceMs = max(r.paceMs, r.skipMs[p])
+	}
+	fromMs = r.paceMs
+	for i := range n.stations {
+		p := n.stations[i].partition
+		if len(r.cfg.Partitions) == 0 || slices.Contains(r.cfg.Partitions, p) {
+			fromMs = min(fromMs, r.skipMs[p])
+		}
+	}
+	return max(fromMs, r.cfg.FromMs)
+}
+
 // intended is when the tick at simulated atMs is to be sent: when it is over, for nothing is sent before it is
 // measured.
 func (r *run) intended(atMs int64) time.Time {
-	ms := atMs + r.cfg.Network.cfg.TickMs - r.fromMs
+	ms := atMs + r.cfg.Network.cfg.TickMs - r.paceMs
 	seconds, rest := ms/r.cfg.Speed, ms%r.cfg.Speed // in two parts: ms * 1e6 does not fit for a long run
 	return r.start.Add(time.Duration(seconds)*time.Millisecond + time.Duration(rest)*time.Millisecond/time.Duration(r.cfg.Speed))
 }
@@ -184,7 +205,7 @@ func (r *run) intended(atMs int64) time.Time {
 func (r *run) run(ctx context.Context) error {
 	send := func(e *Event) error { return r.send(ctx, e) }
 	for r.stream.NowMs() < r.untilMs {
-		if r.cfg.Speed > 0 {
+		if r.cfg.Speed > 0 && r.stream.NowMs() >= r.paceMs {
 			if err := r.await(ctx, r.intended(r.stream.NowMs())); err != nil {
 				return err
 			}
@@ -249,6 +270,9 @@ func (r *run) flush(ctx context.Context) error {
 }
 
 func (r *run) send(ctx context.Context, e *Event) error {
+	if e.SendMs < r.skipMs[e.Partition] {
+		return nil
+	}
 	if !e.Duplicate { // the same bytes again
 		key := e.Reading.ChargePoint
 		e.Reading.ChargePoint = nil
@@ -277,7 +301,7 @@ func (r *run) progress(done bool) Progress {
 	case r.cfg.Speed > 0:
 		p.Left = max(0, r.intended(r.untilMs-r.cfg.Network.cfg.TickMs).Sub(r.now))
 	case sent > 0:
-		p.Left = p.Elapsed / time.Duration(sent) * time.Duration(all-sent)
+		p.Left = p.Elapsed / time.Duration(sent/1000+1) * time.Duration((all-sent)/1000)
 	}
 	return p
 }

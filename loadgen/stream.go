@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -34,6 +33,7 @@ type Stream struct {
 	stations []int32 // of the partitions asked for, ascending
 	first    []int32 // where the cursors of each begin; one more entry than stations
 	cursors  []cursor
+	plans    []plan   // of the cursors, looked at when a phase or a session ends
 	wheel    []uint64 // wheelSlots bitmaps of stations: a slot is walked in their order (L2) at no cost
 	words    int
 	nowMs    int64 // where the next tick begins
@@ -53,9 +53,11 @@ func (n *Network) Stream(fromMs int64, partitions ...int32) *Stream {
 		s.stations = append(s.stations, int32(i))
 		s.first = append(s.first, int32(len(s.cursors)))
 		st := &n.stations[i]
-		for c := range st.connectors {
-			s.cursors = append(s.cursors, cursor{})
-			n.seek(&s.cursors[len(s.cursors)-1], st.firstConnector+c, s.nowMs)
+		for c := range int32(st.connectors) {
+			var cur cursor
+			var pl plan
+			n.seek(&cur, &pl, st.firstConnector+c, s.nowMs)
+			s.cursors, s.plans = append(s.cursors, cur), append(s.plans, pl)
 		}
 	}
 	s.first = append(s.first, int32(len(s.cursors)))
@@ -68,13 +70,13 @@ func (n *Network) Stream(fromMs int64, partitions ...int32) *Stream {
 }
 
 // seek puts c at the first reading of the connector at or after atMs.
-func (n *Network) seek(c *cursor, connector int32, atMs int64) {
-	for ok := n.firstPlan(&c.plan, connector); ; ok = n.followingPlan(&c.plan, connector) {
+func (n *Network) seek(c *cursor, s *plan, connector int32, atMs int64) {
+	for ok := n.firstPlan(s, connector); ; ok = n.followingPlan(s, connector) {
 		if !ok {
 			c.nextMs = never
 			return
 		}
-		if c.seek(n, atMs) {
+		if c.seek(n, s, atMs) {
 			return
 		}
 	}
@@ -132,63 +134,67 @@ func (s *Stream) station(i int32, endMs int64, send func(*Event) error) error {
 				next = c
 			}
 		}
-		c := &s.cursors[next]
-		if c.nextMs >= endMs {
+		if s.cursors[next].nextMs >= endMs {
 			return nil
 		}
-		connector := st.firstConnector + next - first
-		if err := s.connector(c, st, connector, send); err != nil {
+		if err := s.connector(next, next-first, st, send); err != nil {
 			return err
 		}
 	}
 }
 
-// connector sends the reading at the cursor, with its duplicate, and moves the cursor on.
-func (s *Stream) connector(c *cursor, st *station, connector int32, send func(*Event) error) error {
-	n := s.n
-	if !n.late(c, connector, c.j, c.seq) {
-		if err := s.emit(c, st, connector, c.j, c.seq, send); err != nil {
+// connector sends the reading at cursor i, that of the connector at such a place of the charge point, with its
+// duplicate, and moves the cursor on.
+func (s *Stream) connector(i, place int32, st *station, send func(*Event) error) error {
+	n, c := s.n, &s.cursors[i]
+	connector := st.firstConnector + place
+	s.e.Reading.Connector = place + 1
+	if !n.late(c, connector, c.j) {
+		if err := s.emit(c, st, connector, c.j, send); err != nil {
 			return err
 		}
 	}
-	if c.j > 0 && n.late(c, connector, c.j-1, c.seq-1) {
-		if err := s.emit(c, st, connector, c.j-1, c.seq-1, send); err != nil {
+	if c.j > 0 && n.late(c, connector, c.j-1) {
+		if err := s.emit(c, st, connector, c.j-1, send); err != nil {
 			return err
 		}
 	}
-	if c.advance(n) {
+	p := &s.plans[i]
+	if c.advance(n, p) {
 		return nil
 	}
-	if !n.followingPlan(&c.plan, connector) {
+	if !n.followingPlan(p, connector) {
 		c.nextMs = never
 		return nil
 	}
-	c.begin(n)
+	c.begin(n, p)
 	return nil
 }
 
-// late says whether a reading is sent after the one that follows it: one inside a charging phase, between two
-// that are not late.
-func (n *Network) late(c *cursor, connector int32, j, seq int64) bool {
-	if n.cfg.DisorderPerMillion == 0 || j == 0 || seq&1 == 0 || c.phase == c.plan.n {
-		return false
-	}
-	p := &c.plan.phases[c.phase]
-	return p.state == rating.StateCharging && (j+1)*c.everyMs < p.durationMs &&
-		happens(n.cfg.Seed, forDisorder, int64(connector), c.plan.number, seq, n.cfg.DisorderPerMillion)
+// late says whether reading j of the cursor's phase is sent after the one that follows it: one inside a charging
+// phase, between two that are not late.
+func (n *Network) late(c *cursor, connector, j int32) bool {
+	seq := c.seq - c.j + j
+	return n.cfg.DisorderPerMillion > 0 && j > 0 && seq&1 == 1 && c.now.state == rating.StateCharging &&
+		int64(j+1)*int64(c.everyMs) < int64(c.now.durationMs) &&
+		happens(n.cfg.Seed, forDisorder, connector, c.number, seq, n.cfg.DisorderPerMillion)
 }
 
-func (s *Stream) emit(c *cursor, st *station, connector int32, j, seq int64, send func(*Event) error) error {
+// duplicated says whether reading j of the cursor's phase is sent twice.
+func (n *Network) duplicated(c *cursor, connector, j int32) bool {
+	return happens(n.cfg.Seed, forDuplicate, connector, c.number, c.seq-c.j+j, n.cfg.DuplicatesPerMillion)
+}
+
+func (s *Stream) emit(c *cursor, st *station, connector, j int32, send func(*Event) error) error {
 	n, e := s.n, &s.e
-	n.read(&e.Reading, c, st, j, seq)
+	n.read(&e.Reading, c, st, j)
 	e.Reading.ChargePoint = n.id(st)
-	e.Reading.Connector = n.connectors[connector].number
-	e.Reading.Transaction = appendTransaction(s.tx[:0], connector, c.plan.number)
+	e.Reading.Transaction = appendTransaction(s.tx[:0], connector, c.number)
 	e.SendMs, e.Partition, e.Duplicate = c.nextMs, st.partition, false
 	if err := send(e); err != nil {
 		return err
 	}
-	if happens(n.cfg.Seed, forDuplicate, int64(connector), c.plan.number, seq, n.cfg.DuplicatesPerMillion) {
+	if n.duplicated(c, connector, j) {
 		e.Duplicate = true
 		return send(e)
 	}
@@ -196,36 +202,32 @@ func (s *Stream) emit(c *cursor, st *station, connector int32, j, seq int64, sen
 }
 
 // appendTransaction appends the transaction id of a session: decimal, as OCPP 1.6 has it, unique in the network.
-func appendTransaction(dst []byte, connector int32, number int64) []byte {
+func appendTransaction(dst []byte, connector, number int32) []byte {
 	const perConnector = 1_000_000 // a century of sessions
-	return strconv.AppendInt(dst, (int64(connector)+1)*perConnector+number, 10)
+	return strconv.AppendInt(dst, (int64(connector)+1)*perConnector+int64(number), 10)
 }
 
 // read makes reading j of the cursor's phase, or the stop. Identities are left alone.
-func (n *Network) read(r *rating.Reading, c *cursor, st *station, j, seq int64) {
-	r.AtMs = c.phaseAtMs + j*c.everyMs
-	r.RegisterMwh = c.registerMwh(j, st.resolutionMwh)
+func (n *Network) read(r *rating.Reading, c *cursor, st *station, j int32) {
+	ms := int64(j) * int64(c.everyMs)
+	r.AtMs = c.phaseAtMs + ms
+	r.RegisterMwh = c.registerMwh(ms, int64(st.resolutionMwh))
 	r.PowerMicroW, r.CurrentNanoA = rating.Unknown, rating.Unknown
-	r.Seq = seq
+	r.Seq = int64(c.seq - c.j + j)
 	r.ResolutionMwh = 0
 	if st.resolutionMwh > 1 {
-		r.ResolutionMwh = st.resolutionMwh
+		r.ResolutionMwh = int64(st.resolutionMwh)
 	}
-	if c.phase == c.plan.n {
-		invariant.Check(j == 0, "a reading after the stop")
-		r.Kind, r.State = rating.KindStop, rating.StateUnchanged
-		if c.plan.expired {
-			r.State = rating.StateReservationExpired
-		}
+	r.Kind, r.State = rating.KindMeter, c.now.state
+	switch {
+	case c.now.stop:
+		r.Kind = rating.KindStop
 		return
-	}
-	p := &c.plan.phases[c.phase]
-	r.Kind, r.State = rating.KindMeter, p.state
-	if seq == 0 {
+	case r.Seq == 0:
 		r.Kind = rating.KindStart
 	}
 	if n.cfg.Shape == ShapeCity {
-		w := p.powerW(j * c.everyMs)
+		w := c.now.powerW(ms)
 		r.PowerMicroW = w * 1_000_000
 		if !st.directCurrent { // the sum over the phases at 230 V, on the milliampere
 			r.CurrentNanoA = w * 1_000 / 230 * 1_000_000

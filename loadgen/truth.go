@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -62,7 +63,7 @@ func (n *Network) describe(s *Session, connector int32) {
 	var tx [24]byte
 	p := s.plan
 	*s = Session{
-		ChargePoint: string(n.id(st)), Connector: con.number,
+		ChargePoint: string(n.id(st)), Connector: int32(con.number),
 		Transaction: string(appendTransaction(tx[:0], connector, p.number)),
 		SiteID:      n.siteID(int(st.site)), Tariff: n.tariffs[con.tariff], Zone: n.sites[st.site].zone.Name(),
 		StartMs: p.startMs, EndMs: p.endMs, Expired: p.expired,
@@ -76,15 +77,15 @@ func (n *Network) describe(s *Session, connector int32) {
 func (s *Session) Points(dst []rating.Point, untilMs int64) []rating.Point {
 	n := s.n
 	st := &n.stations[n.connectors[s.connector].station]
-	c := cursor{plan: s.plan}
-	c.begin(n)
+	var c cursor
+	c.begin(n, &s.plan)
 	from := len(dst)
 	var r rating.Reading
-	for more := true; more && c.nextMs < untilMs; more = c.advance(n) {
-		if n.late(&c, s.connector, c.j, c.seq) && c.nextMs+c.everyMs >= untilMs {
+	for more := true; more && c.nextMs < untilMs; more = c.advance(n, &s.plan) {
+		if n.late(&c, s.connector, c.j) && c.nextMs+int64(c.everyMs) >= untilMs {
 			continue // it is sent with the reading after it
 		}
-		n.read(&r, &c, st, c.j, c.seq)
+		n.read(&r, &c, st, c.j)
 		state := r.State
 		if r.Kind == rating.KindStop {
 			state = dst[len(dst)-1].State
@@ -105,13 +106,13 @@ func (s *Session) Points(dst []rating.Point, untilMs int64) []rating.Point {
 func (s *Session) Duplicates(untilMs int64) int64 {
 	n := s.n
 	count := int64(0)
-	c := cursor{plan: s.plan}
-	c.begin(n)
-	for more := true; more && c.nextMs < untilMs; more = c.advance(n) {
-		if n.late(&c, s.connector, c.j, c.seq) && c.nextMs+c.everyMs >= untilMs {
+	var c cursor
+	c.begin(n, &s.plan)
+	for more := true; more && c.nextMs < untilMs; more = c.advance(n, &s.plan) {
+		if n.late(&c, s.connector, c.j) && c.nextMs+int64(c.everyMs) >= untilMs {
 			continue
 		}
-		if happens(n.cfg.Seed, forDuplicate, int64(s.connector), c.plan.number, c.seq, n.cfg.DuplicatesPerMillion) {
+		if n.duplicated(&c, s.connector, c.j) {
 			count++
 		}
 	}
@@ -133,7 +134,7 @@ type Truth struct {
 }
 
 // Truth asks the oracle what the session costs by its readings before untilMs: settled, as a session that ended
-// there. It is slow: about 10 microseconds a reading. An error is one of the oracle's, and a bug of this package.
+// there. It is slow: about 5 microseconds a reading. An error is one of the oracle's, and a bug of this package.
 func (s *Session) Truth(untilMs int64) (Truth, error) {
 	points := s.Points(nil, untilMs)
 	bill, err := oracle.Price(s.Tariff, s.n.zones[s.Zone], oracle.FromPoints(points))
@@ -179,7 +180,8 @@ type Sums struct {
 	RunningInclMicros                int64
 	ReservedMs, ChargingMs, ParkedMs int64
 
-	// Rows are the charges that are closed: those that an engine has written.
+	// Rows are the charges that are closed: those that an engine has written. Their energy and durations have
+	// what step_size bills beyond the measured ones.
 	Rows           int64
 	RowsEnergyMwh  int64
 	RowsDurationMs int64
@@ -240,6 +242,8 @@ func (s *Session) rate(points []rating.Point, untilMs, sliceMs int64, out []rati
 			p.Start(&st, pt, sliceMs)
 		case expired && i == len(points)-1:
 			out = p.Expire(&st, pt.AtMs, out)
+			pt.State = rating.StateUnchanged
+			out = p.Advance(&st, pt, nil, sliceMs, out)
 		default:
 			out = p.Advance(&st, pt, nil, sliceMs, out)
 		}
@@ -248,6 +252,36 @@ func (s *Session) rate(points []rating.Point, untilMs, sliceMs int64, out []rati
 		return p.Close(&st, out)
 	}
 	return out, p.PriceNow(&st)
+}
+
+// ErrTruth is wrapped by SpotCheck: the two pricers do not agree.
+var ErrTruth = errors.New("oracle and fast pricer differ")
+
+// SpotCheck holds Sums to the oracle: about sample sessions, spread over all that have a reading before untilMs,
+// are priced by both. It returns how many were. Errors: ErrTruth, wrapped with the session; those of Truth.
+func (n *Network) SpotCheck(untilMs int64, sample int) (checked int, err error) {
+	all := 0
+	for range n.Sessions(untilMs) {
+		all++
+	}
+	every, i := max(1, all/max(1, sample)), 0
+	for s := range n.Sessions(untilMs) {
+		if i++; i%every != 0 {
+			continue
+		}
+		want, err := s.Truth(untilMs)
+		if err != nil {
+			return checked, err
+		}
+		_, got := s.rate(s.Points(nil, untilMs), untilMs, 0, nil)
+		checked++
+		if got.EnergyMwh != want.EnergyMwh || got.InclMicros != want.InclMicros || got.ExclUnknown != want.ExclUnknown ||
+			!want.ExclUnknown && got.ExclMicros != want.ExclMicros {
+			return checked, fmt.Errorf("%w: session %s/%d/%s by tariff %s: oracle %+v, fast %+v",
+				ErrTruth, s.ChargePoint, s.Connector, s.Transaction, s.Tariff.ID, want, got)
+		}
+	}
+	return checked, nil
 }
 
 // truthLine is a line of WriteTruth; docs/LOADGEN.md is its page.

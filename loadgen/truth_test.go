@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -92,6 +93,25 @@ func TestTruth(t *testing.T) {
 	late := smallCity(20)
 	late.DisorderPerMillion = 100_000
 	f("late", late, 10, 15*minuteMs)
+}
+
+func TestSpotCheck(t *testing.T) {
+	n := mustNew(t, smallBench(100))
+	until := n.cfg.EpochMs + 20*minuteMs
+	if checked, err := n.SpotCheck(until, 20); err != nil || checked < 20 || checked > 30 {
+		t.Errorf("%d checked, %v", checked, err)
+	}
+	// A plan of another tariff is found out.
+	for key := range n.plans {
+		plan, err := rating.Compile(benchTariffs(16, 0)[(key.tariff+9)%16], n.sites[0].zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.plans[key] = plan
+	}
+	if checked, err := n.SpotCheck(until, 20); !errors.Is(err, ErrTruth) {
+		t.Errorf("%d checked by the wrong plan, %v", checked, err)
+	}
 }
 
 func TestWriteTruth(t *testing.T) {
