@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -116,6 +117,9 @@ func disagreement(t testing.TB, z *zones, x example, prefixes bool) string {
 		}
 	}
 	total := micros(fast.total.ExclMicros) + " " + micros(fast.total.InclMicros)
+	if fast.total.Overflow {
+		return "" // rows and running prices are not exact there, and say so
+	}
 	if fast.total.ExclUnknown {
 		total = "null " + micros(fast.total.InclMicros)
 	}
@@ -191,6 +195,9 @@ func prefixesDiffer(t testing.TB, zone *time.Location, x example, fast fastBill)
 		}
 		now := fast.now[n]
 		n++
+		if now.Overflow {
+			continue // not exact, and says so
+		}
 		got := micros(now.ExclMicros) + " " + micros(now.InclMicros)
 		if now.ExclUnknown {
 			got = "null " + micros(now.InclMicros)
@@ -200,6 +207,98 @@ func prefixesDiffer(t testing.TB, zone *time.Location, x example, fast fastBill)
 		}
 	}
 	return ""
+}
+
+// sameBill says how the fast pricer's bill of y differs from that of x, which must be the same.
+func sameBill(t testing.TB, z *zones, x, y example) string {
+	t.Helper()
+	before, after := priceFast(t, z, x, 0), priceFast(t, z, y, 900_000)
+	if before.texts != after.texts || before.total != after.total {
+		return fmt.Sprintf("%s %+v\nbecame\n%s %+v", before.texts, before.total, after.texts, after.total)
+	}
+	return rowsDiffer(after, &Bill{Lines: linesOf(after)})
+}
+
+// linesOf makes lines of rows, so that rowsDiffer only sums the amounts.
+func linesOf(b fastBill) []Line {
+	var lines []Line
+	for _, row := range b.rows {
+		if !row.HasDimension {
+			continue
+		}
+		l := Line{Dimension: row.Dimension, Element: int(row.Element), Component: int(row.Component), Quantity: row.EnergyMwh + row.DurationMs}
+		if row.Dimension == rating.Flat {
+			l.Quantity = 1
+		}
+		lines = append(lines, l)
+	}
+	return lines
+}
+
+// TestCompareSame: a reading that says nothing new changes nothing, in both pricers.
+func TestCompareSame(t *testing.T) {
+	r, z := newRand(t), newZones()
+	added := 0
+	for i := range 3000 {
+		sc := wide()
+		if i%2 == 0 {
+			sc = narrow()
+		}
+		x := sc.example(r)
+		y, ok := onTheLine(r, x)
+		if !ok {
+			continue
+		}
+		added++
+		if d := sameBill(t, z, x, y); d != "" {
+			t.Fatalf("a reading on the line: %s\n%s\n%s", d, x.yaml(), y.yaml())
+		}
+		if d := disagreement(t, z, y, false); d != "" {
+			t.Fatalf("with a reading on the line: %s\n%s", d, y.yaml())
+		}
+	}
+	if added < 300 {
+		t.Errorf("only %d readings were added: the test says little", added)
+	}
+}
+
+// TestCompareExpiry: a reservation that turns out expired late costs what it costs when it is known from the start.
+func TestCompareExpiry(t *testing.T) {
+	r, z := newRand(t), newZones()
+	late := 0
+	sc := wide()
+	sc.changes = false
+	for range 6000 {
+		x := sc.example(r)
+		y, ok := expiresLate(x)
+		if !ok {
+			continue
+		}
+		late++
+		x = y
+		x.readings = slices.Clone(y.readings)
+		for i := range x.readings[:len(x.readings)-1] {
+			x.readings[i].State = rating.StateReservationExpired
+		}
+		before, after := priceFast(t, z, x, 0), priceFast(t, z, y, 900_000)
+		hidden := slices.ContainsFunc(after.now, func(now rating.Total) bool { return now.ExclUnknown })
+		if hidden && after.total.ExclUnknown {
+			continue // rows that cannot say excl were written before: the session stays without (docs/ARCHITECTURE.md)
+		}
+		if before.texts != after.texts || before.total != after.total {
+			t.Fatalf("%s %+v\nbecame\n%s %+v\n%s", before.texts, before.total, after.texts, after.total, y.yaml())
+		}
+		var excl, incl int64
+		for _, row := range after.rows {
+			excl, incl = excl+row.ExclMicros, incl+row.InclMicros
+		}
+		if incl != after.total.InclMicros || !after.total.ExclUnknown && excl != after.total.ExclMicros {
+			t.Fatalf("rows sum to %s %s, total %+v\n%s", micros(excl), micros(incl), after.total, y.yaml())
+		}
+	}
+	if late < 50 {
+		t.Errorf("only %d expired late: the test says little", late)
+	}
 }
 
 // TestCompare holds the fast pricer against the oracle on random tariffs and sessions.
@@ -213,8 +312,11 @@ func TestCompare(t *testing.T) {
 	began := time.Now()
 	for i := range *compareSessions {
 		sc := wide()
-		if i%4 == 0 {
+		switch i % 8 {
+		case 0, 1:
 			sc = narrow()
+		case 2:
+			sc = huge()
 		}
 		x := sc.example(r)
 		prefixes := i%5 == 0

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -52,7 +53,10 @@ type scenario struct {
 	limitsMwh   []int64
 	durationsMs []int64
 	minutes     []int32 // local clock times for start_time and end_time
-	changes     bool    // changes of state without a register
+	prices      []int64 // nil: sane ones
+	vats        []int32
+	steps       []int64
+	changes     bool // changes of state without a register
 }
 
 // wide makes sessions of minutes to days over midnights and clock changes.
@@ -81,6 +85,8 @@ func wide() scenario {
 		limitsMwh:   []int64{0, 1, 2, 1000, 1_000_000, 1_500_000, 2_000_000, 10_000_000, 20_000_000},
 		durationsMs: []int64{0, 1000, 60_000, 300_000, 1_800_000, 3_600_000, 7_200_000, 86_400_000},
 		minutes:     []int32{0, 1, 30, 60, 119, 120, 150, 179, 180, 240, 360, 480, 540, 1020, 1200, 1320, 1380, 1439},
+		vats:        []int32{2100, 0, 1000, 520, 900, 2000, 1, rating.NoVAT},
+		steps:       []int64{0, 1, 1, 7, 25, 60, 300, 500, 900, 1000},
 		changes:     true,
 	}
 }
@@ -109,6 +115,18 @@ func newRand(t *testing.T) *rand.Rand {
 		}
 	})
 	return rand.New(rand.NewPCG(seed, 1))
+}
+
+// huge makes sessions near the bounds of what can be represented.
+func huge() scenario {
+	s := wide()
+	s.gapsMs = append(s.gapsMs, 8_000_000_000)
+	s.energiesMwh = append(s.energiesMwh, 1_000_000_000_000, 77_777_777_777_777_777)
+	s.limitsMwh = append(s.limitsMwh, 1_000_000_000_000, 1_000_000_000_000_000_000)
+	s.prices = []int64{rating.MaxPriceNano, -rating.MaxPriceNano, rating.MaxPriceNano - 1, 1, -1, 99_999_999_999_999_999}
+	s.vats = []int32{rating.MaxVAT, rating.MaxVAT - 1, 1, 3333, rating.NoVAT, 0}
+	s.steps = []int64{0, 1, 999_999_999_999, 1_000_000_000_000, 86_400}
+	return s
 }
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
@@ -177,7 +195,7 @@ func (sc scenario) tariff(r *rand.Rand) *rating.Tariff {
 	t.TaxIncluded = rating.TaxIncluded(r.IntN(3))
 	t.Min = rating.PriceLimit{ExclNano: randomLimit(r), InclNano: randomLimit(r)}
 	t.Max = rating.PriceLimit{ExclNano: randomLimit(r), InclNano: randomLimit(r)}
-	vats := []int32{2100, 0, 1000, 520, 900, 2000, 1, rating.NoVAT}
+	vats := slices.Clone(sc.vats)
 	r.Shuffle(len(vats), func(i, j int) { vats[i], vats[j] = vats[j], vats[i] })
 	vats = vats[:1+r.IntN(rating.MaxVATRates)]
 	reservations := chance(r, 50)
@@ -186,9 +204,9 @@ func (sc scenario) tariff(r *rand.Rand) *rating.Tariff {
 		for range 1 + r.IntN(4) {
 			e.Components = append(e.Components, rating.Component{
 				Dimension: rating.Dimension(r.IntN(int(rating.NumDimensions))),
-				PriceNano: randomPrice(r),
+				PriceNano: sc.price(r),
 				VAT:       pick(r, vats),
-				StepSize:  pick(r, []int64{0, 1, 1, 7, 25, 60, 300, 500, 900, 1000}),
+				StepSize:  pick(r, sc.steps),
 			})
 		}
 		e.Restrictions = sc.restrictions(r)
@@ -207,7 +225,10 @@ func randomLimit(r *rand.Rand) int64 {
 	return pick(r, []int64{0, 1, 500_000_000, 1_234_567_891, 5_000_000_000, 50_000_000_000, -1_000_000_000})
 }
 
-func randomPrice(r *rand.Rand) int64 {
+func (sc scenario) price(r *rand.Rand) int64 {
+	if sc.prices != nil {
+		return pick(r, sc.prices)
+	}
 	switch r.IntN(8) {
 	case 0:
 		return 0
@@ -262,6 +283,48 @@ func (sc scenario) restrictions(r *rand.Rand) rating.Restrictions {
 		res.Weekdays = 1 + uint8(r.IntN(int(rating.EveryWeekday)))
 	}
 	return res
+}
+
+// onTheLine adds a reading that says nothing new: exactly on the line between two others, of the same state, power
+// and current. False when the example has no room for one.
+func onTheLine(r *rand.Rand, x example) (example, bool) {
+	var from int
+	for i := 1; i < len(x.readings); i++ {
+		a, b := x.readings[from], x.readings[i]
+		if !b.HasRegister {
+			continue
+		}
+		if i == from+1 && b.AtMs > a.AtMs {
+			t := a.AtMs + r.Int64N(b.AtMs-a.AtMs+1)
+			part := new(big.Int).Mul(big.NewInt(b.RegisterMwh-a.RegisterMwh), big.NewInt(t-a.AtMs))
+			mwh, rest := part.QuoRem(part, big.NewInt(b.AtMs-a.AtMs), new(big.Int))
+			if rest.Sign() == 0 && (t < b.AtMs || reserves(a.State) == reserves(b.State)) {
+				added := a
+				added.AtMs, added.RegisterMwh = t, a.RegisterMwh+mwh.Int64()
+				x.readings = slices.Insert(slices.Clone(x.readings), i, added)
+				return x, true
+			}
+		}
+		from = i
+	}
+	return x, false
+}
+
+// expiresLate is an expired reservation as the engine sees it: reserved until a reading says that it has expired. False
+// when the example has no expired reservation of more than one reading. A reservation is not metered.
+func expiresLate(x example) (example, bool) {
+	x.readings = slices.Clone(x.readings)
+	n := 0
+	for i := range x.readings {
+		x.readings[i].PowerMicroW, x.readings[i].CurrentNanoA = rating.Unknown, rating.Unknown
+		if x.readings[i].State == rating.StateReservationExpired {
+			n = i
+		}
+	}
+	for i := range n {
+		x.readings[i].State = rating.StateReserved
+	}
+	return x, n > 0
 }
 
 // shrink makes a failing example as small as it gets while it still fails.
