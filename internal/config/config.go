@@ -1,0 +1,135 @@
+package config
+
+import (
+	"time"
+)
+
+// Config is everything that Wattline can be told. Fields are described where they are set: keys.go.
+type Config struct {
+	Engine     Engine
+	Kafka      Kafka
+	ClickHouse ClickHouse
+	DataDir    string // of what runs in this process: embedded Kafka and store
+	HTTP       HTTP
+	Log        Log
+	Pyroscope  Pyroscope
+
+	origin map[string]origin // by path: where a value that is not the default came from
+}
+
+// Engine is the section engine.
+type Engine struct {
+	ID               string // unique among the engines of a group; "" is the machine's name
+	Slice            time.Duration
+	SessionTimeout   time.Duration
+	BlockRows        int64
+	BlockOffsets     int64
+	BlockAge         time.Duration
+	BlockAgeMax      time.Duration
+	BlocksPerSecond  int64
+	SnapshotReplay   time.Duration
+	SnapshotChunk    int64 // bytes
+	BookEvery        time.Duration
+	ReferencePoll    time.Duration
+	InsertBackoffMax time.Duration
+}
+
+// Readings is a topic of meter readings.
+type Readings struct {
+	Topic      string
+	Format     string // of records without a content-type header
+	Partitions int32  // of the topic if it has to be made
+}
+
+// Kafka is the section kafka. Without Brokers the embedded one is used.
+type Kafka struct {
+	Brokers           []string
+	Group             string
+	Readings          []Readings
+	ReferenceTopic    string
+	StateTopic        string
+	RejectsTopic      string
+	CreateTopics      bool
+	ReplicationFactor int64 // 0: the brokers' default
+	SessionTimeout    time.Duration
+	HeartbeatInterval time.Duration
+	RebalanceTimeout  time.Duration
+	LeaveOnStop       bool
+	RequestTimeout    time.Duration
+	MetadataInterval  time.Duration
+	FetchMinBytes     int64
+	FetchMaxWait      time.Duration
+	FetchPartition    int64 // bytes
+	FetchBytes        int64
+	FetchQueue        int64
+	FetchPool         int64 // bytes
+	Compression       string
+	TLS               bool
+	TLSCAFile         string
+	SASL              string // mechanism; "" for none
+	SASLUser          string
+	SASLPassword      string
+	SASLPasswordFile  string
+	EmbeddedAddr      string
+	EmbeddedFsync     bool
+}
+
+// ClickHouse is the section clickhouse. Without Addr the embedded one is used.
+type ClickHouse struct {
+	Addr           []string
+	Protocol       string
+	Database       string
+	User           string
+	Password       string
+	PasswordFile   string
+	DialTimeout    time.Duration
+	InsertTimeout  time.Duration
+	QueryTimeout   time.Duration
+	MaxConns       int64
+	Compression    string
+	Fsync          bool
+	Cluster        string
+	EmbeddedAddr   string
+	EmbeddedMemory int64 // bytes; 0: the engine's own
+	Library        string
+}
+
+// HTTP is the section http.
+type HTTP struct {
+	Addr      string
+	Advertise string
+	Pprof     bool
+}
+
+// Log is the section log.
+type Log struct {
+	Level  string
+	Format string
+}
+
+// Pyroscope is the section pyroscope.
+type Pyroscope struct {
+	Addr         string
+	App          string
+	User         string
+	Password     string
+	PasswordFile string
+}
+
+// Default returns the configuration of an empty file and an empty environment.
+func Default() *Config {
+	c := &Config{origin: map[string]origin{}}
+	for _, k := range keys() {
+		if err := k.set(c, k.defaults()); err != nil {
+			panic("BUG: default of " + k.Path + ": " + err.Error())
+		}
+	}
+	return c
+}
+
+// Given says whether the key of path was set by the file or the environment. A port that was not asked for may be
+// another one when it is taken; one that was may not.
+func (c *Config) Given(path string) bool {
+	_, ok := c.origin[path]
+	return ok
+}
