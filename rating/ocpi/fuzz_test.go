@@ -23,7 +23,7 @@ func seed(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		for _, block := range bytes.Split(src, []byte("\n\n")) {
+		for block := range bytes.SplitSeq(src, []byte("\n\n")) {
 			_, input, _ := bytes.Cut(block, []byte("\n"))
 			input, _, _ = bytes.Cut(input, []byte("\n----"))
 			f.Add(input)

@@ -11,7 +11,7 @@ import (
 type choice struct{ element, component int }
 
 // nobody is the choice of what no component prices.
-var nobody = choice{-1, -1}
+func nobody() choice { return choice{-1, -1} }
 
 // choose finds the component that prices a dimension of a piece: that of the first element in list order that has
 // one and matches. An expired reservation asks the RESERVATION_EXPIRES elements first, wherever they stand.
@@ -20,7 +20,7 @@ func (s *session) choose(d rating.Dimension, p piece) choice {
 	case rating.StateReserved:
 		return s.chooseFrom(rating.ReservationUsed, d, p)
 	case rating.StateReservationExpired:
-		if found := s.chooseFrom(rating.ReservationExpires, d, p); found != nobody {
+		if found := s.chooseFrom(rating.ReservationExpires, d, p); found != nobody() {
 			return found
 		}
 		return s.chooseFrom(rating.ReservationUsed, d, p)
@@ -40,7 +40,7 @@ func (s *session) chooseFrom(kind rating.Reservation, d rating.Dimension, p piec
 			}
 		}
 	}
-	return nobody
+	return nobody()
 }
 
 // matches says whether all restrictions hold; what is unknown restricts nothing.

@@ -114,8 +114,10 @@ func newRand(t *testing.T) *rand.Rand {
 			t.Logf("seed %d", seed)
 		}
 	})
-	return rand.New(rand.NewPCG(seed, 1))
+	return seeded(seed)
 }
+
+func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
 
 // huge makes sessions near the bounds of what can be represented.
 func huge() scenario {

@@ -136,7 +136,7 @@ func (s *session) pricePiece(p piece) {
 			s.flatInReservation = s.bill.use(s.choose(rating.Flat, p), rating.Flat, p, 1)
 		}
 		s.bill.useOrNote(s.choose(rating.Time, p), rating.Time, p, length)
-		s.bill.useOrNote(nobody, rating.Energy, p, energy) // a clean file has none; no element prices it
+		s.bill.useOrNote(nobody(), rating.Energy, p, energy) // a clean file has none; no element prices it
 		return
 	}
 	if !s.flatInSession {

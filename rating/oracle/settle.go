@@ -31,7 +31,7 @@ type Line struct {
 
 // use bills a quantity by the chosen component. It says whether there was one.
 func (b *Bill) use(c choice, d rating.Dimension, p piece, quantity int64) bool {
-	if c == nobody {
+	if c == nobody() {
 		return false
 	}
 	b.useOrNote(c, d, p, quantity)

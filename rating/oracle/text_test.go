@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/google/go-cmp/cmp"
+	"gopkg.in/yaml.v3"
 
 	"github.com/wattline/wattline/rating"
 	"github.com/wattline/wattline/rating/money"
@@ -15,7 +17,7 @@ import (
 // TestText prices the cases of testdata/text by both pricers: every worked example of OCPI and every decision.
 func TestText(t *testing.T) {
 	z := newZones()
-	cases := 0
+	cases, compared := 0, 0
 	datadriven.Walk(t, "testdata/text", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd != "price" {
@@ -29,16 +31,81 @@ func TestText(t *testing.T) {
 				t.Fatalf("%s: want one tariff and one session", d.Pos)
 			}
 			cases++
-			return priceText(t, z, d.Pos, file.Tariffs[0].Tariff, &file.Sessions[0])
+			text, rows := priceText(t, z, d.Pos, file.Tariffs[0].Tariff, &file.Sessions[0])
+			if got, want := billed(file.Tariffs[0].Tariff, rows), expectedBilled(t, d.Input); want != nil {
+				compared++
+				if d := cmp.Diff(want, got); d != "" {
+					t.Errorf("%s: billed quantities, expected (-) and got (+):\n%s", file.Sessions[0].ID, d)
+				}
+			}
+			return text
 		})
 	})
 	if want := 41 + 36 + 2; cases != want {
 		t.Errorf("%d cases, want %d", cases, want)
 	}
+	if compared != 41 {
+		t.Errorf("billed quantities of %d cases were compared, want those of all 41 vectors", compared)
+	}
 }
 
-// priceText gives the bill of the fast pricer as text, having demanded that the oracle's and the expected are equal.
-func priceText(t *testing.T, z *zones, pos string, tariff *rating.Tariff, s *ocpi.Session) string {
+// expectedBilled is `billed` of a vector: kWh or hours of each priced segment, after step_size, at 4 decimals. nil when
+// the input has none.
+func expectedBilled(t *testing.T, input string) map[string][]string {
+	t.Helper()
+	var file struct {
+		Vectors []struct {
+			Billed map[string][]yaml.Node `yaml:"billed"`
+		} `yaml:"vectors"`
+	}
+	if err := yaml.Unmarshal([]byte(input), &file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Vectors) == 0 || file.Vectors[0].Billed == nil {
+		return nil
+	}
+	want := map[string][]string{}
+	for dimension, quantities := range file.Vectors[0].Billed {
+		for _, q := range quantities {
+			want[dimension] = append(want[dimension], q.Value)
+		}
+	}
+	return want
+}
+
+// billed is what rows bill in the same form. A FLAT has no quantity.
+func billed(tariff *rating.Tariff, rows []rating.Charge) map[string][]string {
+	type quantity struct{ amount, unit int64 }
+	got := map[string][]quantity{}
+	for _, row := range rows {
+		if !row.HasDimension || row.Element == rating.NoElement || row.Dimension == rating.Flat {
+			continue
+		}
+		name := [...]string{rating.Energy: "ENERGY", rating.Time: "TIME", rating.ParkingTime: "PARKING_TIME"}[row.Dimension]
+		q := quantity{row.DurationMs, 3_600_000}
+		if row.Dimension == rating.Energy {
+			q = quantity{row.EnergyMwh, 1_000_000}
+		}
+		if tariff.Elements[row.Element].Restrictions.Reservation != rating.NoReservation {
+			name = "RESERVATION"
+		}
+		if before := got[name]; row.Kind == rating.ChargeStep {
+			before[len(before)-1].amount += q.amount
+			continue
+		}
+		got[name] = append(got[name], q)
+	}
+	texts := map[string][]string{}
+	for name, quantities := range got {
+		for _, q := range quantities {
+			texts[name] = append(texts[name], Round(fraction(q.amount, q.unit), 4))
+		}
+	}
+	return texts
+}
+
+// priceText gives the bill of the fast pricer as text and as rows, having demanded that the oracle's and the expected are equal.
+func priceText(t *testing.T, z *zones, pos string, tariff *rating.Tariff, s *ocpi.Session) (string, []rating.Charge) {
 	t.Helper()
 	if err := s.Report.Err(); err != nil {
 		t.Fatalf("%s: %v", pos, err)
@@ -53,7 +120,8 @@ func priceText(t *testing.T, z *zones, pos string, tariff *rating.Tariff, s *ocp
 		t.Fatalf("%s: %v", pos, err)
 	}
 	var b strings.Builder
-	for _, row := range priceFast(t, z, x, 0).rows {
+	rows := priceFast(t, z, x, 0).rows
+	for _, row := range rows {
 		fmt.Fprintln(&b, rowText(&row))
 	}
 	excl, known := slow.ExclText(6)
@@ -81,7 +149,7 @@ func priceText(t *testing.T, z *zones, pos string, tariff *rating.Tariff, s *ocp
 	if !s.Expect.Any() {
 		t.Errorf("%s: %s expects nothing", pos, s.ID)
 	}
-	return b.String()
+	return b.String(), rows
 }
 
 // rowText is a row as an analyst reads it.
