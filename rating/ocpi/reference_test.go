@@ -1,0 +1,167 @@
+package ocpi
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/wattline/wattline/rating"
+)
+
+var updateGolden = flag.Bool("update", false, "write testdata/reference.golden")
+
+const referenceGolden = "testdata/reference.golden"
+
+// referenceExamples are the records of docs/formats/reference.md.
+func referenceExamples(t testing.TB) []Reference {
+	t.Helper()
+	tariffs, report := ParseTariffs([]byte(`{"country_code":"NL","party_id":"STR","id":"day/night","currency":"EUR","last_updated":"2026-01-01T00:00:00Z",` +
+		`"elements":[{"price_components":[{"type":"ENERGY","price":0.30,"vat":21,"step_size":1}]}]}`))
+	if err := errors.Join(report.Err(), tariffs[0].Report.Err()); err != nil {
+		t.Fatal(err)
+	}
+	locations, report := ParseLocations([]byte(`{"country_code":"NL","party_id":"STR","id":"AMS1","name":"Dam","city":"Amsterdam","country":"NLD","time_zone":"Europe/Amsterdam",`+
+		`"last_updated":"2026-01-01T00:00:00Z","evses":[{"uid":"AMS-1","connectors":[{"id":"1","max_electric_power":22000,"tariff_ids":["day/night"]},{"id":"2"}]}]}`), nil)
+	if err := errors.Join(report.Err(), locations[0].Report.Err()); err != nil {
+		t.Fatal(err)
+	}
+	tariffKey := rating.TariffKey{CountryCode: "NL", PartyID: "STR", ID: "day/night"}
+	locationKey := rating.LocationKey{CountryCode: "NL", PartyID: "STR", ID: "AMS1"}
+	const at = 1_767_225_600_123
+	return []Reference{
+		{Kind: ReferenceInstallation, By: "engine-1", AtMs: at, HashKey: [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}},
+		{Kind: ReferenceTariff, By: "ann@desk", AtMs: at, TariffKey: tariffKey, Tariff: tariffs[0].Tariff},
+		{Kind: ReferenceLocation, By: "ann@desk", AtMs: at, LocationKey: locationKey, Location: locations[0].Location},
+		{Kind: ReferenceTariff, TariffKey: tariffKey},
+		{Kind: ReferenceLocation, LocationKey: locationKey},
+	}
+}
+
+func TestReferenceGolden(t *testing.T) {
+	var got bytes.Buffer
+	for _, r := range referenceExamples(t) {
+		key, value, err := AppendReference(nil, nil, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value == nil {
+			fmt.Fprintf(&got, "%s\n    nil\n", key)
+		} else {
+			fmt.Fprintf(&got, "%s\n    %q\n", key, value)
+		}
+		back, err := DecodeReference(key, value)
+		if err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+		if d := cmp.Diff(r, back, cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("%s came back otherwise (-written +read)\n%s", key, d)
+		}
+	}
+	if *updateGolden {
+		if err := os.WriteFile(referenceGolden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(referenceGolden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got.String()); d != "" {
+		t.Errorf("bytes of version %d changed (-golden +now)\n%s", ReferenceVersion, d)
+	}
+}
+
+func TestReferenceFaults(t *testing.T) {
+	f := func(key, value string) {
+		t.Helper()
+		var v []byte
+		if value != "nil" {
+			v = []byte(value)
+		}
+		if r, err := DecodeReference([]byte(key), v); !errors.Is(err, ErrReference) {
+			t.Errorf("%q %q: %+v, %v", key, value, r, err)
+		}
+	}
+	f("tariff", "nil")
+	f("tariff/NL/STR", "nil")
+	f("tariff/NL/STR/", "nil")
+	f("tariff/NL/STR/x", "")
+	f("tariff/NL/STR/x", "\x02{}")
+	f("tariff/NL/STR/x", "\x01{")
+	f("tariff/NL/STR/x", "\x01{}")
+	f("tariff/NL/STR/x", "\x01"+`{"kind":"location","by":"","at":"2026-01-01T00:00:00.000Z"}`)
+	f("tariff/NL/STR/x", "\x01"+`{"kind":"tariff","by":"","at":"2026-01-01T00:00:00.000Z"}`)
+	f("tariff/NL/STR/x", "\x01"+`{"kind":"tariff","by":"","at":"2026-01-01T00:00:00.000Z","tariff":[]}`)
+	f("installation", "nil")
+	f("installation/x", "\x01"+`{"kind":"installation","by":"","at":"2026-01-01T00:00:00.000Z","hash_key":"000102030405060708090a0b0c0d0e0f"}`)
+	f("installation", "\x01"+`{"kind":"installation","by":"","at":"2026-01-01T00:00:00.000Z","hash_key":"0001"}`)
+	f("installation", "\x01"+`{"kind":"installation","by":"","at":"yesterday","hash_key":"000102030405060708090a0b0c0d0e0f"}`)
+	// A record under the key of another one.
+	for _, r := range referenceExamples(t)[1:3] {
+		_, value, err := AppendReference(nil, nil, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(string(r.Kind)+"/NL/STR/other", string(value))
+	}
+
+	skipped := func(key, value string) {
+		t.Helper()
+		if r, err := DecodeReference([]byte(key), []byte(value)); err != nil || r.Kind != "" {
+			t.Errorf("%q: %+v, %v; want to skip it", key, r, err)
+		}
+	}
+	skipped("contract/NL/STR/x", "\x01{}")
+	skipped("", "")
+
+	refused := func(r Reference) {
+		t.Helper()
+		if key, _, err := AppendReference(nil, nil, &r); !errors.Is(err, ErrReference) {
+			t.Errorf("%+v was written as %q", r, key)
+		}
+	}
+	refused(Reference{Kind: "contract"})
+	refused(Reference{Kind: ReferenceTariff, TariffKey: rating.TariffKey{CountryCode: "N/", PartyID: "STR", ID: "x"}})
+	refused(Reference{Kind: ReferenceLocation, LocationKey: rating.LocationKey{CountryCode: "NL", PartyID: "STR"}})
+}
+
+// FuzzReference: nothing breaks the reader, and what it takes is written and read as the same.
+func FuzzReference(f *testing.F) {
+	for _, r := range referenceExamples(f) {
+		key, value, err := AppendReference(nil, nil, &r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(key, value, value == nil)
+	}
+	f.Add([]byte("tariff///x"), []byte("\x01{}"), false)
+	f.Fuzz(func(t *testing.T, key, value []byte, withdrawn bool) {
+		if withdrawn {
+			value = nil
+		}
+		r, err := DecodeReference(key, value)
+		if err != nil || r.Kind == "" {
+			return
+		}
+		key2, value2, err := AppendReference(nil, nil, &r)
+		if err != nil {
+			t.Fatalf("read %q but not written: %v", key, err)
+		}
+		if !bytes.Equal(key, key2) || (value == nil) != (value2 == nil) {
+			t.Fatalf("key %q became %q, value %q became %q", key, key2, value, value2)
+		}
+		again, err := DecodeReference(key2, value2)
+		if err != nil {
+			t.Fatalf("%q %q is not read: %v", key2, value2, err)
+		}
+		if d := cmp.Diff(r, again, cmpopts.EquateEmpty()); d != "" {
+			t.Fatal(d)
+		}
+	})
+}
