@@ -19,15 +19,7 @@ func AppendTariffJSON(dst []byte, t *rating.Tariff) []byte {
 	o.text("type", t.Type)
 	o.limit("min_price", t.Min)
 	o.limit("max_price", t.Max)
-	o.field("elements")
-	o.dst = append(o.dst, '[')
-	for i := range t.Elements {
-		if i > 0 {
-			o.dst = append(o.dst, ',')
-		}
-		o.dst = appendElement(o.dst, &t.Elements[i])
-	}
-	o.dst = append(o.dst, ']')
+	o.list("elements", len(t.Elements), func(dst []byte, i int) []byte { return appendElement(dst, &t.Elements[i]) })
 	o.text("tax_included", taxIncludedText(t.TaxIncluded))
 	o.instant("start_date_time", t.ValidFromMs)
 	o.instant("end_date_time", t.ValidToMs)
@@ -47,11 +39,9 @@ func taxIncludedText(t rating.TaxIncluded) string {
 }
 
 func appendElement(dst []byte, e *rating.Element) []byte {
-	dst = append(dst, `{"price_components":[`...)
-	for i, c := range e.Components {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
+	o := object{dst: append(dst, '{')}
+	o.list("price_components", len(e.Components), func(dst []byte, i int) []byte {
+		c := &e.Components[i]
 		o := object{dst: append(dst, '{')}
 		o.text("type", dimensionText(c.Dimension))
 		o.number("price", c.PriceNano, priceDigits)
@@ -59,9 +49,9 @@ func appendElement(dst []byte, e *rating.Element) []byte {
 			o.number("vat", int64(c.VAT), vatDigits)
 		}
 		o.number("step_size", c.StepSize, 0)
-		dst = append(o.dst, '}')
-	}
-	dst = append(dst, ']')
+		return append(o.dst, '}')
+	})
+	dst = o.dst
 	if e.Restrictions != noRestrictions() {
 		dst = append(dst, `,"restrictions":`...)
 		dst = appendRestrictions(dst, &e.Restrictions)
@@ -124,8 +114,25 @@ func (o *object) text(key, value string) {
 		return
 	}
 	o.field(key)
+	o.dst = appendText(o.dst, value)
+}
+
+func appendText(dst []byte, value string) []byte {
 	quoted, _ := json.Marshal(value) // a string always marshals
-	o.dst = append(o.dst, quoted...)
+	return append(dst, quoted...)
+}
+
+// list writes a list of n values.
+func (o *object) list(key string, n int, value func(dst []byte, i int) []byte) {
+	o.field(key)
+	o.dst = append(o.dst, '[')
+	for i := range n {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		o.dst = value(o.dst, i)
+	}
+	o.dst = append(o.dst, ']')
 }
 
 func (o *object) number(key string, value int64, digits int) {

@@ -97,6 +97,11 @@ func (d decimal) divided(digits int) (quotient, rest *big.Int) {
 
 // decimalOf reads a number given as a number or as a decimal text.
 func (r *reader) decimalOf(n *node) (decimal, bool) {
+	digits := strings.TrimLeft(n.text, "+-")
+	if n.loose && len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' {
+		r.fault(n, "%s is an octal number to some YAML readers: put it in quotes", n.what())
+		return decimal{}, false
+	}
 	if n.kind == kindNumber || n.kind == kindText {
 		if d, ok := parseDecimal(n.text); ok {
 			return d, true

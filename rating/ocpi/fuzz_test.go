@@ -83,6 +83,17 @@ func FuzzLocations(f *testing.F) {
 			if e.Location != nil && (e.Location.ID == "" || e.Location.Zone == "") {
 				t.Fatalf("a location without id or zone: %+v", e.Location)
 			}
+			if e.Location == nil {
+				continue
+			}
+			written := AppendLocationJSON(nil, e.Location)
+			again, report := ParseLocations(written, nil)
+			if err := report.Err(); err != nil || len(again) != 1 {
+				t.Fatalf("%s cannot be read: %v", written, err)
+			}
+			if d := cmp.Diff(e.Location, again[0].Location); d != "" {
+				t.Fatalf("%s reads as another location:\n%s", written, d)
+			}
 		}
 	})
 }

@@ -96,6 +96,8 @@ func (r *reader) tariff(n *node) *rating.Tariff {
 	case !r.list(elements):
 	case len(elements.items) == 0:
 		r.fault(elements, "there is no element")
+	case countComponents(elements) > maxComponents:
+		r.fault(elements, "has more than %d elements and price components", maxComponents)
 	default:
 		t.Elements = make([]rating.Element, len(elements.items))
 		for i, item := range elements.items {
@@ -110,6 +112,19 @@ func (r *reader) tariff(n *node) *rating.Tariff {
 		r.oddities(n, t)
 	}
 	return t
+}
+
+// maxComponents is how many elements, and components in them, rating.Compile takes.
+const maxComponents = 32_000
+
+func countComponents(elements *node) int {
+	n := len(elements.items)
+	for _, e := range elements.items {
+		if components := e.get("price_components"); components != nil {
+			n += len(components.items)
+		}
+	}
+	return n
 }
 
 // identity reads who the tariff is and in what currency.

@@ -47,7 +47,7 @@ func TestText(t *testing.T) {
 				for _, e := range entries {
 					say(e.Report)
 					if e.Location != nil {
-						fmt.Fprintf(&b, "%+v\n", *e.Location)
+						fmt.Fprintf(&b, "%s\n", AppendLocationJSON(nil, e.Location))
 					}
 				}
 			case "price-file":
