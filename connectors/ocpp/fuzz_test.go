@@ -82,6 +82,7 @@ func FuzzTimestamp(f *testing.F) {
 // TestRandomFrames makes frames out of the words that count, and holds the two decoders against each other.
 func TestRandomFrames(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed) // shown when the test fails
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	pick := func(words ...string) string { return words[rnd.IntN(len(words))] }
 	member := func(chance int, key string, words ...string) string {
@@ -132,11 +133,8 @@ func TestRandomFrames(t *testing.T) {
 		if err == nil {
 			decoded += len(got)
 		}
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
 	}
 	if decoded < 10_000 {
-		t.Errorf("seed %d: %d readings only: the frames test nothing", seed, decoded)
+		t.Errorf("%d readings only: the frames test nothing", decoded)
 	}
 }
