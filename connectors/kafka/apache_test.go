@@ -45,6 +45,7 @@ func TestApacheKafka(t *testing.T) {
 	t.Run("fenced", a.fenced)
 	t.Run("rebalance", a.rebalance)
 	t.Run("leave", a.leave)
+	t.Run("conformance", a.conformance)
 }
 
 type apache struct{ addr string }
