@@ -73,7 +73,7 @@ const minCrashes = 5
 // rebalance (S4): members come, crash and come back while all of them read and commit. The ranges that they store
 // tile each partition from 0 to its end: none is missing, none is stored by two.
 func rebalance(t *testing.T, rig Rig) {
-	ctx, r := context1(t), seeded(t)
+	ctx, r := bounded(t), seeded(t)
 	l := &ledger{total: 6000, end: make([]int64, rig.Partitions)}
 	for range rig.Partitions {
 		l.tried = append(l.tried, map[[2]int64]bool{})

@@ -41,7 +41,7 @@ func SourceSuite(t *testing.T, newRig func(t *testing.T) Rig) {
 	}
 }
 
-func context1(t testing.TB) context.Context {
+func bounded(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), caseTimeout)
 	t.Cleanup(cancel)
@@ -118,7 +118,7 @@ func alone(t testing.TB, rig Rig, instance string) End {
 	t.Helper()
 	e := rig.Member(t, instance)
 	for {
-		a, err := e.Source.Next(context1(t))
+		a, err := e.Source.Next(bounded(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func seeded(t testing.TB) *rand.Rand {
 
 // noGap (S1): what is produced while it is read comes once, in order, whatever the steps.
 func noGap(t *testing.T, rig Rig) {
-	ctx, r := context1(t), seeded(t)
+	ctx, r := bounded(t), seeded(t)
 	e := alone(t, rig, "a")
 	defer e.Close()
 	var wg sync.WaitGroup
@@ -175,7 +175,7 @@ func noGap(t *testing.T, rig Rig) {
 
 // crash (S2): what was read and not committed comes again under the same instance id, the plan comes back as it was.
 func crash(t *testing.T, rig Rig) {
-	ctx, r := context1(t), seeded(t)
+	ctx, r := bounded(t), seeded(t)
 	const n = 500
 	p := engine.Partition{Topic: rig.Topic, Number: 1}
 	rig.Produce(t, 1, messages(1, 0, n))
@@ -206,7 +206,7 @@ func crash(t *testing.T, rig Rig) {
 
 // stall (S3): a partition whose batches nobody releases does not keep the others from going on, nor loses its place.
 func stall(t *testing.T, rig Rig) {
-	ctx, r := context1(t), seeded(t)
+	ctx, r := bounded(t), seeded(t)
 	e := alone(t, rig, "a")
 	defer e.Close()
 	const rounds, n = 30, 100
@@ -234,7 +234,7 @@ func stall(t *testing.T, rig Rig) {
 
 // beyondEnd (S5): an offset that the log does not have yet is a Halt that says what to do.
 func beyondEnd(t *testing.T, rig Rig) {
-	ctx := context1(t)
+	ctx := bounded(t)
 	rig.Produce(t, 0, messages(0, 0, 10))
 	e := alone(t, rig, "a")
 	defer e.Close()
@@ -252,7 +252,7 @@ func beyondEnd(t *testing.T, rig Rig) {
 
 // closing (S6): a closed feed ends without error, twice is once, and the partition can be opened again.
 func closing(t *testing.T, rig Rig) {
-	ctx, r := context1(t), seeded(t)
+	ctx, r := bounded(t), seeded(t)
 	rig.Produce(t, 0, messages(0, 0, 50))
 	e := alone(t, rig, "a")
 	defer e.Close()

@@ -309,17 +309,20 @@ func contentType(body []byte, i int, count int64) (value []byte, next int) {
 // varint decodes the zigzag number at p[i] and returns the index after it, or -1 when there is none: then every
 // further call with it gives -1 too, so that a chain is checked once.
 func varint(p []byte, i int) (int64, int) {
-	if uint(i) < uint(len(p)) {
-		if b := p[i]; b < 0x80 {
-			return int64(b>>1) ^ -int64(b&1), i + 1
-		}
+	if uint(i) < uint(len(p)) && p[i] < 0x80 {
+		return int64(p[i]>>1) ^ -int64(p[i]&1), i + 1
 	}
-	return varintSlow(p, i)
+	return varintLong(p, i)
 }
 
-func varintSlow(p []byte, i int) (int64, int) {
+// varintLong is varint for more than one byte: mostly two, as lengths and offset deltas above 63 have.
+func varintLong(p []byte, i int) (int64, int) {
 	if i < 0 {
 		return 0, -1
+	}
+	if i+1 < len(p) && p[i+1] < 0x80 {
+		u := uint64(p[i]&0x7f) | uint64(p[i+1])<<7
+		return int64(u>>1) ^ -int64(u&1), i + 2
 	}
 	var u uint64
 	for shift := uint(0); shift < 64; shift += 7 {
