@@ -31,8 +31,8 @@ type decoder struct {
 	// Where in the message, for errors: the payload, and the list in it, "" outside of one.
 	where   string
 	list    string
-	element int
-	sample  int
+	element int32
+	sample  int32
 
 	meter
 }
@@ -44,7 +44,8 @@ type decoder struct {
 //
 // On an error dst is returned with its old length; what lies behind it may be overwritten.
 func Decode(key, value []byte, dst []rating.Reading) ([]rating.Reading, error) {
-	d := decoder{b: value, dst: dst, n: len(dst), key: key}
+	var d decoder // set field by field: a literal would be made elsewhere and copied
+	d.b, d.dst, d.n, d.key = value, dst, len(dst), key
 	if len(value) > MaxBytes {
 		d.failAt("message", fmt.Sprintf("%d bytes, at most %d", len(value), MaxBytes))
 		return dst, d.err

@@ -56,8 +56,9 @@ func FuzzDecimal(f *testing.F) {
 		k := int(scale % 10)
 		v, decimals, ok := decimal([]byte(s), k)
 		want, wantStep, wantOK := slowNumber(s, k)
-		if ok != wantOK || ok && (v != want || step(k, decimals) != wantStep) {
-			t.Fatalf("%q * 10^%d: %d step %d %t, want %d step %d %t", s, k, v, step(k, decimals), ok, want, wantStep, wantOK)
+		gotStep := step(coarseness(k, decimals))
+		if ok != wantOK || ok && (v != want || gotStep != wantStep) {
+			t.Fatalf("%q * 10^%d: %d step %d %t, want %d step %d %t", s, k, v, gotStep, ok, want, wantStep, wantOK)
 		}
 	})
 }

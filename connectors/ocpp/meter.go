@@ -77,9 +77,9 @@ type quantity struct {
 	mask    uint8 // slots that have a value
 	guessed uint8 // slots whose value had no unit
 	rank    int8
-	element [slots]int
+	coarse  [slots]uint8 // coarseness
+	element [slots]int32
 	v       [slots]int64
-	step    [slots]int64
 }
 
 // group is what was measured at one time in one context: one reading.
@@ -229,12 +229,15 @@ func (d *decoder) sampledValue(i, depth int) (next int) {
 	var seen uint8
 	i++
 	for first := true; ; first = false {
-		key, j, more := d.member(i, first)
-		if !more {
-			next = j
-			break
+		bit, j := plainField(d.b, i, first)
+		if bit == 0 {
+			key, k, more := d.member(i, first)
+			if !more {
+				next = k
+				break
+			}
+			bit, j = sampledField(key), k
 		}
-		bit := sampledField(key)
 		if bit == 0 {
 			if i = d.skip(j, depth+1); i < 0 {
 				return -1
@@ -242,7 +245,7 @@ func (d *decoder) sampledValue(i, depth int) (next int) {
 			continue
 		}
 		if seen&bit != 0 {
-			return d.fail(string(key), "said twice")
+			return d.fail(fieldName(bit), "said twice")
 		}
 		seen |= bit
 		var s scalar
@@ -255,37 +258,6 @@ func (d *decoder) sampledValue(i, depth int) (next int) {
 		return -1
 	}
 	return next
-}
-
-// Members of a sampledValue.
-const (
-	fieldValue uint8 = 1 << iota
-	fieldContext
-	fieldFormat
-	fieldMeasurand
-	fieldPhase
-	fieldLocation
-	fieldUnit
-)
-
-func sampledField(key []byte) uint8 {
-	switch string(key) {
-	case "value":
-		return fieldValue
-	case "context":
-		return fieldContext
-	case "format":
-		return fieldFormat
-	case "measurand":
-		return fieldMeasurand
-	case "phase":
-		return fieldPhase
-	case "location":
-		return fieldLocation
-	case "unit":
-		return fieldUnit
-	}
-	return 0
 }
 
 // set takes one member of a sampledValue. What is null or empty is the standard's default, as if it were not
@@ -354,7 +326,7 @@ func (d *decoder) add(v *sampled) bool {
 	if !ok {
 		return v.quantity != energy || d.notNumber("value", v.value) >= 0
 	}
-	return d.put(v, n, step(scale, decimals))
+	return d.put(v, n, coarseness(scale, decimals))
 }
 
 // scale is the scale of a value's unit, if it is a unit of its quantity.
@@ -382,7 +354,7 @@ func (v *sampled) scale() (scale int, ok bool) {
 
 // put stores a value. A value that an earlier element has said already begins another reading of the same time;
 // inside of one element the finer register counts, else the last value.
-func (d *decoder) put(v *sampled, n, step int64) bool {
+func (d *decoder) put(v *sampled, n int64, coarse uint8) bool {
 	g := &d.groups[v.context]
 	q := &g.q[v.quantity-energy]
 	switch {
@@ -396,11 +368,11 @@ func (d *decoder) put(v *sampled, n, step int64) bool {
 			return false
 		}
 		q.rank = v.rank
-	case v.quantity == energy && step > q.step[v.slot]:
+	case v.quantity == energy && coarse > q.coarse[v.slot]:
 		return true
 	}
 	q.mask |= 1 << v.slot
-	q.v[v.slot], q.step[v.slot], q.element[v.slot] = n, step, d.element
+	q.v[v.slot], q.coarse[v.slot], q.element[v.slot] = n, coarse, d.element
 	q.guessed &^= 1 << v.slot
 	if v.unit == noUnit {
 		q.guessed |= 1 << v.slot
@@ -411,16 +383,16 @@ func (d *decoder) put(v *sampled, n, step int64) bool {
 
 // sum is the total if there is one, else the sum of the phases. used are the slots that it is made of, 0 if
 // there is nothing.
-func (q *quantity) sum() (v, step int64, used uint8) {
+func (q *quantity) sum() (v int64, coarse, used uint8) {
 	if q.mask>>total&1 != 0 {
-		return q.v[total], q.step[total], 1 << total
+		return q.v[total], q.coarse[total], 1 << total
 	}
 	for m := q.mask; m != 0; m &= m - 1 {
 		i := bits.TrailingZeros8(m)
 		v += q.v[i]
-		step = max(step, q.step[i])
+		coarse = max(coarse, q.coarse[i])
 	}
-	return v, step, q.mask
+	return v, coarse, q.mask
 }
 
 // flush makes readings of the groups in which, a set of contexts: the start value first, the end value last.
@@ -445,9 +417,9 @@ func (d *decoder) emitGroup(c rating.Context) bool {
 	r := blank()
 	r.AtMs, r.Flags, r.Context = d.atMs, d.flags, c
 	e := &g.q[0]
-	v, step, used := e.sum()
+	v, coarse, used := e.sum()
 	if used != 0 {
-		r.RegisterMwh, r.ResolutionMwh = v, step
+		r.RegisterMwh, r.ResolutionMwh = v, step(coarse)
 		if used != 1<<total {
 			r.Flags |= rating.ReadingPhaseSum
 		}

@@ -141,14 +141,17 @@ func parseExponent(b []byte) (e int, ok bool) {
 	return e, true
 }
 
-// step is the step in mWh of a register in a unit of 10^scale mWh that is written with so many decimals; 0 is
-// exact to the mWh.
-func step(scale, decimals int) int64 {
-	if decimals >= scale {
+// coarseness is the power of ten that a value in a unit of 10^scale smallest units counts in if it is written
+// with so many decimals; 0 is exact.
+func coarseness(scale, decimals int) uint8 { return uint8(max(scale-decimals, 0)) }
+
+// step is the step in mWh of a register of a coarseness; 0 is exact to the mWh.
+func step(coarseness uint8) int64 {
+	if coarseness == 0 {
 		return 0
 	}
 	s := int64(1)
-	for ; decimals < scale; decimals++ {
+	for range coarseness {
 		s *= 10
 	}
 	return s

@@ -2,7 +2,6 @@ package ocpp
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/wattline/wattline/rating"
 )
@@ -205,7 +204,7 @@ func (d *decoder) register(r *rating.Reading, field string, s scalar) bool {
 		return d.notNumber(field, s) >= 0
 	}
 	if v >= 0 {
-		r.RegisterMwh, r.ResolutionMwh = v, step(scaleWh, decimals)
+		r.RegisterMwh, r.ResolutionMwh = v, step(coarseness(scaleWh, decimals))
 	}
 	return true
 }
@@ -219,7 +218,7 @@ func (d *decoder) connector(s scalar) (int32, bool) {
 			break
 		}
 		n = n*10 + int64(c-'0')
-		ok = n <= math.MaxInt32
+		ok = n < 1<<31
 	}
 	if !ok {
 		d.fail("connectorId", fmt.Sprintf("%.60q is not a connector's number", s.text))

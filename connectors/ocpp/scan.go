@@ -27,22 +27,24 @@ const (
 // stringEnd returns the index of the byte from i on that ends a run of plain characters: a quote, a backslash
 // or a control character. It is len(b) if there is none.
 func stringEnd(b []byte, i int) int {
-	for len(b)-i >= 8 {
-		// Eight bytes at a time: the top bit of each byte of stop says that it is one of the three. A borrow
-		// can set bits above the first such byte only, and the first is all that counts.
-		x := binary.LittleEndian.Uint64(b[i:])
-		quote := x ^ '"'*ones
+	s := b[i:]
+	for len(s) >= 8 {
+		// Eight bytes at a time: the top bit of each byte of stop says that it is one of the three. With bit 1
+		// flipped the quote (0x22) is the next after the control characters, so one comparison finds them all.
+		// A borrow can set bits above the first such byte only, and the first is all that counts.
+		x := binary.LittleEndian.Uint64(s)
+		low := x ^ 0x02*ones
 		slash := x ^ '\\'*ones
-		stop := ((quote-ones) & ^quote | (slash-ones) & ^slash | (x-0x20*ones) & ^x) & tops
+		stop := ((low-0x21*ones) & ^low | (slash-ones) & ^slash) & tops
 		if stop != 0 {
-			return i + bits.TrailingZeros64(stop)>>3
+			return len(b) - len(s) + bits.TrailingZeros64(stop)>>3
 		}
-		i += 8
+		s = s[8:]
 	}
-	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= 0x20 {
-		i++
+	for len(s) > 0 && s[0] != '"' && s[0] != '\\' && s[0] >= 0x20 {
+		s = s[1:]
 	}
-	return i
+	return len(b) - len(s)
 }
 
 // str reads the string whose quote is b[i]. The text points into b, or is new if it has escapes.
@@ -186,22 +188,18 @@ func (d *decoder) literal(i int, word string) (next int) {
 // returns the key and the index of the value. At the end of the object more is false and next is after its '}'.
 func (d *decoder) member(i int, first bool) (key []byte, next int, more bool) {
 	b := d.b
-	i = blanks(b, i)
-	if i < len(b) && b[i] == '}' {
-		return nil, i + 1, false
+	if !first && len(b)-i > 2 && b[i] == ',' && b[i+1] == '"' {
+		i++ // what machines write: no blanks
+	} else if i, more = d.memberBlanks(i, first); !more {
+		return nil, i, false
 	}
-	if !first {
-		if i >= len(b) || b[i] != ',' {
-			return nil, d.syntax(i, "',' or '}' expected"), false
-		}
-		i = blanks(b, i+1)
-	}
-	if i >= len(b) || b[i] != '"' {
-		return nil, d.syntax(i, "a key expected"), false
-	}
-	key, i = d.str(i)
-	if i < 0 {
+	if end := stringEnd(b, i+1); len(b)-end > 2 && b[end] == '"' {
+		key, i = b[i+1:end:end], end+1
+	} else if key, i = d.str(i); i < 0 {
 		return nil, -1, false
+	}
+	if len(b)-i > 1 && b[i] == ':' && b[i+1] > ' ' {
+		return key, i + 1, true
 	}
 	i = blanks(b, i)
 	if i >= len(b) || b[i] != ':' {
@@ -212,6 +210,25 @@ func (d *decoder) member(i int, first bool) (key []byte, next int, more bool) {
 		return nil, d.syntax(i, "no value"), false
 	}
 	return key, i, true
+}
+
+// memberBlanks goes to the quote of the next key, whatever is before it, or after the '}'.
+func (d *decoder) memberBlanks(i int, first bool) (next int, more bool) {
+	b := d.b
+	i = blanks(b, i)
+	if i < len(b) && b[i] == '}' {
+		return i + 1, false
+	}
+	if !first {
+		if i >= len(b) || b[i] != ',' {
+			return d.syntax(i, "',' or '}' expected"), false
+		}
+		i = blanks(b, i+1)
+	}
+	if i >= len(b) || b[i] != '"' {
+		return d.syntax(i, "a key expected"), false
+	}
+	return i, true
 }
 
 // next goes to the next element of an array, as member does for objects.
@@ -278,8 +295,12 @@ type scalar struct {
 
 // scalar reads the value at b[i], which is inside of depth arrays and objects.
 func (d *decoder) scalar(i, depth int) (scalar, int) {
-	switch c := d.b[i]; c {
+	b := d.b
+	switch b[i] {
 	case '"':
+		if end := stringEnd(b, i+1); end < len(b) && b[end] == '"' {
+			return scalar{isString, b[i+1 : end : end]}, end + 1
+		}
 		text, next := d.str(i)
 		return scalar{isString, text}, next
 	case 'n':

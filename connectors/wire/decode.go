@@ -3,10 +3,15 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"unicode/utf8"
 
 	"github.com/wattline/wattline/rating"
+)
+
+const (
+	maxInt32  = 1<<31 - 1
+	maxInt64  = 1<<63 - 1
+	maxUint64 = 1<<64 - 1 // the smallest int64 in zigzag
 )
 
 // Decode appends the readings of one Kafka message to dst and returns the longer dst. The byte slices of the
@@ -21,7 +26,7 @@ func Decode(_, value []byte, dst []rating.Reading) ([]rating.Reading, error) {
 	out, r := extend(dst)
 	version, err := decodeFields(value, 0, r)
 	if err == nil && version != Version {
-		err = versionError("version", len(value), version)
+		err = versionError(len(value), version)
 	}
 	if err != nil {
 		return dst, err
@@ -39,7 +44,7 @@ func isBatch(value []byte) bool {
 	return tag>>3 >= firstBatchField
 }
 
-// extend makes room for one more reading in dst.
+// extend adds one reading to dst that says nothing (W1).
 func extend(dst []rating.Reading) ([]rating.Reading, *rating.Reading) {
 	n := len(dst)
 	if n < cap(dst) {
@@ -47,50 +52,40 @@ func extend(dst []rating.Reading) ([]rating.Reading, *rating.Reading) {
 	} else {
 		dst = append(dst, rating.Reading{})
 	}
-	return dst, &dst[n]
-}
-
-// decodeFields reads the fields of one Reading. base is the offset of b in the message, for errors. It returns
-// the version, 0 if the bytes do not say it.
-func decodeFields(b []byte, base int, r *rating.Reading) (version uint64, _ error) {
-	*r = rating.Reading{ // W1
+	r := &dst[n]
+	*r = rating.Reading{
 		AtMs: rating.Unknown, RegisterMwh: rating.Unknown, PowerMicroW: rating.Unknown,
 		CurrentNanoA: rating.Unknown, Seq: rating.Unknown,
 	}
+	return dst, r
+}
+
+// decodeFields reads the fields of one Reading into r, which says nothing yet. base is the offset of b in the message, for errors. It returns
+// the version, 0 if the bytes do not say it.
+func decodeFields(b []byte, base int, r *rating.Reading) (version uint64, _ error) {
 	for i := 0; i < len(b); {
 		tag, at := b[i], i
 		i++
 		var v uint64
-		switch tag & 7 {
-		case typeVarint:
+		if kind := tag & 7; kind == typeVarint || kind == typeBytes {
 			if i < len(b) && b[i] < 0x80 {
 				v = uint64(b[i])
 				i++
 			} else if v, i = varint(b, i); i < 0 {
 				return 0, badVarint(b, at, base)
 			}
-		case typeBytes:
-			if i < len(b) && b[i] < 0x80 {
-				v = uint64(b[i])
-				i++
-			} else if v, i = varint(b, i); i < 0 {
-				return 0, badVarint(b, at, base)
-			}
-			if tag < 0x80 && v > uint64(len(b)-i) {
+			if kind == typeBytes && tag < 0x80 && v > uint64(len(b)-i) {
 				return 0, malformed(uint64(tag>>3), base+at, fmt.Sprintf("%d bytes are announced, %d are left", v, len(b)-i))
 			}
 		}
 		ok := true
 		switch tag {
 		case tagVersion:
-			if v != Version {
-				return 0, versionError("version", base+at, v)
-			}
-			version = v
+			version, ok = v, v == Version
 		case tagChargePoint:
 			r.ChargePoint, i, ok = text(b, i, v, MaxChargePoint)
 		case tagConnector:
-			r.Connector, ok = int32(v), v <= math.MaxInt32
+			r.Connector, ok = int32(v), v <= maxInt32
 		case tagTransaction:
 			r.Transaction, i, ok = text(b, i, v, MaxTransaction)
 		case tagAtMs:
@@ -103,13 +98,11 @@ func decodeFields(b []byte, base int, r *rating.Reading) (version uint64, _ erro
 		case tagRegister:
 			r.RegisterMwh, ok = int64(v), int64(v) != rating.Unknown
 		case tagPower:
-			r.PowerMicroW = unzigzag(v)
-			ok = r.PowerMicroW != rating.Unknown
+			r.PowerMicroW, ok = unzigzag(v), v != maxUint64
 		case tagCurrent:
-			r.CurrentNanoA = unzigzag(v)
-			ok = r.CurrentNanoA != rating.Unknown
+			r.CurrentNanoA, ok = unzigzag(v), v != maxUint64
 		case tagSeq:
-			r.Seq, ok = int64(v), v <= math.MaxInt64
+			r.Seq, ok = int64(v), v <= maxInt64
 		case tagState:
 			r.State, ok = rating.ChargeState(v), v <= uint64(rating.StateReservationExpired)
 		case tagKind:
@@ -117,7 +110,7 @@ func decodeFields(b []byte, base int, r *rating.Reading) (version uint64, _ erro
 		case tagContext:
 			r.Context, ok = rating.Context(v), v <= uint64(rating.ContextOther)
 		case tagResolution:
-			r.ResolutionMwh, ok = int64(v), v <= math.MaxInt64
+			r.ResolutionMwh, ok = int64(v), v <= maxInt64
 		case tagMessageID:
 			r.MessageID, i, ok = text(b, i, v, MaxMessageID)
 		case tagToken:
@@ -176,14 +169,11 @@ func decodeBatch(b []byte, dst []rating.Reading) ([]rating.Reading, error) {
 			}
 			i += int(v)
 		case tagBatchVersion:
-			if v != Version {
-				return dst, versionError("version", at, v)
-			}
-			version = v
+			version, ok = v, v == Version
 		case tagBatchChargePoint:
 			chargePoint, i, ok = text(b, i, v, MaxChargePoint)
 		case tagBatchConnector:
-			connector, ok = int32(v), v <= math.MaxInt32
+			connector, ok = int32(v), v <= maxInt32
 		case tagBatchTransaction:
 			transaction, i, ok = text(b, i, v, MaxTransaction)
 		default:
@@ -197,7 +187,7 @@ func decodeBatch(b []byte, dst []rating.Reading) ([]rating.Reading, error) {
 		}
 	}
 	if version != Version {
-		return dst, versionError("version", len(b), version)
+		return dst, versionError(len(b), version)
 	}
 	if len(chargePoint) != 0 || len(transaction) != 0 || connector != 0 {
 		inherit(out[len(dst):], chargePoint, connector, transaction)

@@ -93,8 +93,8 @@ func badVarint(b []byte, at, base int) error {
 	return malformed(tag>>3, base+at, "the varint is cut off or longer than 64 bits")
 }
 
-func versionError(field string, offset int, version uint64) error {
-	return &Error{Field: field, Offset: offset, Reason: fmt.Sprintf("%d; this program reads version %d", version, Version)}
+func versionError(offset int, version uint64) error {
+	return &Error{Field: "version", Offset: offset, Reason: fmt.Sprintf("%d; this program reads version %d", version, Version)}
 }
 
 // rangeError says what is wrong with the known field at b[at], whose value or length is v. i is the index
@@ -105,6 +105,8 @@ func rangeError(b []byte, at, i, base int, v uint64) error {
 	e := &Error{Field: fieldName(number), Offset: base + at}
 	limit := 0
 	switch number {
+	case 1, 32:
+		return versionError(base+at, v)
 	case 2, 34:
 		limit = MaxChargePoint
 	case 4, 36:
