@@ -36,7 +36,7 @@ type Config struct {
 	// BlockAgeMax is the age to which blocks of thin partitions stretch. Default 30 s.
 	BlockAgeMax time.Duration
 	// BlocksPerSecond is how many blocks all thin partitions of this engine make together. Default 2.
-	BlocksPerSecond float64
+	BlocksPerSecond int
 
 	// SnapshotReplay takes a snapshot once replaying the readings since the last one would take longer than
 	// this. Default 2 s.
@@ -49,6 +49,8 @@ type Config struct {
 	BookEvery time.Duration
 	// ReferencePoll is how often the reference log is asked for news. Default 1 s.
 	ReferencePoll time.Duration
+	// StopTimeout bounds a clean stop. Default 4 s; what is not durable by then is left as after a crash.
+	StopTimeout time.Duration
 	// InsertBackoffMax bounds the wait between two attempts of an insert. Default 10 s.
 	InsertBackoffMax time.Duration
 }
@@ -91,6 +93,7 @@ func (c Config) WithDefaults() Config {
 	dur(&c.SnapshotReplay, 2*time.Second)
 	dur(&c.BookEvery, time.Minute)
 	dur(&c.ReferencePoll, time.Second)
+	dur(&c.StopTimeout, 4*time.Second)
 	dur(&c.InsertBackoffMax, 10*time.Second)
 	return c
 }
@@ -111,7 +114,7 @@ func (c Config) Validate() error {
 	bad(c.BlockOffsets >= 100, "BlockOffsets %d is below 100", c.BlockOffsets)
 	bad(c.BlockAge >= 10*time.Millisecond, "BlockAge %v is below 10 ms", c.BlockAge)
 	bad(c.BlockAgeMax >= c.BlockAge, "BlockAgeMax %v is below BlockAge %v", c.BlockAgeMax, c.BlockAge)
-	bad(c.BlocksPerSecond > 0, "BlocksPerSecond %g is not positive", c.BlocksPerSecond)
+	bad(c.BlocksPerSecond > 0, "BlocksPerSecond %d is not positive", c.BlocksPerSecond)
 	bad(c.SnapshotChunk >= 4096 && c.SnapshotChunk <= 8<<20, "SnapshotChunk %d is not between 4 KiB and 8 MiB", c.SnapshotChunk)
 	return errors.Join(faults...)
 }

@@ -224,7 +224,8 @@ func (e *Engine) reap(ctx context.Context) error {
 	return nil
 }
 
-// stop ends all partitions in order and waits for them.
+// stop ends all partitions in order and waits for them, StopTimeout at most: what is not durable by then is
+// planned, and the next start finishes it as after a crash.
 func (e *Engine) stop() error {
 	e.mu.Lock()
 	parts := make([]*partition, 0, len(e.parts))
@@ -234,14 +235,26 @@ func (e *Engine) stop() error {
 	}
 	e.mu.Unlock()
 	var errs []error
+	late := e.clock.After(e.cfg.StopTimeout)
 	for _, c := range parts {
-		<-c.ended
+		select {
+		case <-c.ended:
+		case <-late:
+			for _, c := range parts {
+				c.cancel(errStopTimeout)
+			}
+			late = nil
+			<-c.ended
+		}
 		if c.err != nil && !lost(c.err) && !errors.Is(c.err, errStopped) {
 			errs = append(errs, c.err)
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// errStopTimeout ends a clean stop that takes too long.
+var errStopTimeout = errors.New("not durable within the stop time-out: the next start finishes it")
 
 // blockAge is the age at which a partition's next block is closed.
 func (e *Engine) blockAge(p Partition, thin bool) time.Duration {
@@ -252,7 +265,7 @@ func (e *Engine) blockAge(p Partition, thin bool) time.Duration {
 		return e.cfg.BlockAge
 	}
 	e.thin[p] = true
-	age := time.Duration(float64(len(e.thin)) / e.cfg.BlocksPerSecond * float64(time.Second))
+	age := time.Duration(len(e.thin)) * time.Second / time.Duration(e.cfg.BlocksPerSecond)
 	return min(max(age, e.cfg.BlockAge), e.cfg.BlockAgeMax)
 }
 

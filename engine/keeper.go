@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -19,7 +20,7 @@ type keeper struct {
 	snapshot SnapshotRef  // the newest one that is complete and not beyond durable
 	buried   SnapshotRef  // one that the last commit no longer names
 	books    []BookChange // since the snapshot
-	plans    []Plan       // of recovery; then of inflight
+	plans    []Plan       // of recovery: planned, perhaps inserted in part, and not launched again yet
 
 	inflight []*flight
 	done     chan *flight
@@ -92,6 +93,9 @@ func (k *keeper) launch(ctx context.Context, b closedBlock) error {
 	if b.bookChange != nil {
 		k.books = append(k.books, *b.bookChange)
 	}
+	if b.recovered {
+		k.plans = k.plans[1:]
+	}
 	k.inflight = append(k.inflight, f)
 	if err := k.commit(ctx); err != nil {
 		k.inflight = k.inflight[:len(k.inflight)-1]
@@ -155,17 +159,19 @@ func booksSince(books []BookChange, offset int64) []BookChange {
 	return append([]BookChange(nil), books[i:]...)
 }
 
-// commit stores the durable offset with the plans of what is in flight.
+// commit stores the durable offset with the plan of every block beyond it that may have rows: what is in flight,
+// settled or not, and what a recovery has yet to make again.
 func (k *keeper) commit(ctx context.Context) error {
 	m := Metadata{RatingVersion: rating.RatingVersion, Snapshot: k.snapshot, Books: k.books}
 	for _, f := range k.inflight {
-		if row := &f.block.Row; !f.settled && row.Last >= row.First {
+		if row := &f.block.Row; row.Last >= row.First {
 			m.Plans = append(m.Plans, Plan{row.First, row.Last})
 		}
 	}
+	m.Plans = append(m.Plans, k.plans...)
 	text := AppendMetadata(nil, &m)
 	if len(text) > MetadataLimit {
-		return fmt.Errorf("BUG: commit metadata of %d bytes is over %d", len(text), MetadataLimit)
+		invariant.Bug("commit metadata of %d bytes is over %d", len(text), MetadataLimit)
 	}
 	if err := k.c.e.committer.Commit(ctx, k.c.p, Commit{Offset: k.durable, Metadata: string(text)}); err != nil {
 		return fmt.Errorf("commit offset %d of %s: %w", k.durable, k.c.p, err)

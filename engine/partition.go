@@ -87,6 +87,7 @@ func (c *partition) main(ctx context.Context) error {
 		return err
 	}
 	defer c.feed.Close()
+	plans := k.plans // the keeper shortens its own list
 	kept := make(chan error, 1)
 	go func() {
 		err := k.keep(ctx)
@@ -95,7 +96,7 @@ func (c *partition) main(ctx context.Context) error {
 		}
 		kept <- err
 	}()
-	err = c.run(ctx, k.plans)
+	err = c.run(ctx, plans)
 	close(c.closed)
 	if kerr := <-kept; kerr != nil {
 		return kerr
@@ -267,8 +268,8 @@ func (c *partition) snapshotDue() bool {
 // make few blocks.
 func (c *partition) measureAge(b *Block) {
 	const busy = 500 // readings a second
-	open := c.e.clock.Now().Sub(c.opened)
-	thin := c.opened.IsZero() || b.Row.Readings < int64(busy*open.Seconds())
+	openMs := c.e.clock.Now().Sub(c.opened).Milliseconds()
+	thin := c.opened.IsZero() || b.Row.Readings*1000 < busy*openMs
 	c.age = c.e.blockAge(c.p, thin)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
@@ -302,6 +301,11 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 			int(ss.Plan) >= len(s.plans.ref) || int(ss.Window) > len(s.windows) || s.sessions.find(ss.Key) != noSlot {
 			return fmt.Errorf("%w: session %d", snapshot.ErrCorrupt, i)
 		}
+		if ss.Priced() {
+			if err := s.plans.info[ss.Plan].plan.Fits(&ss.Rate); err != nil {
+				return fmt.Errorf("%w: session %d: %w", snapshot.ErrCorrupt, i, err)
+			}
+		}
 		if ss.Window > 0 {
 			used[ss.Window-1] = true
 		}
@@ -332,4 +336,4 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 }
 
 // unlimited is the last offset of a block without plan.
-const unlimited = math.MaxInt64
+const unlimited = int64(1<<63 - 1)

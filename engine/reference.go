@@ -8,6 +8,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -46,7 +47,7 @@ const planCacheSize = 4096
 func NewReference(decode DecodeReference) *Reference {
 	plans, err := lru.New[snapshot.Plan, *rating.Plan](planCacheSize)
 	if err != nil {
-		panic("BUG: " + err.Error()) // only a size below 1 is refused
+		invariant.Bug("plan cache: %v", err) // only a size below 1 is refused
 	}
 	return &Reference{decode: decode, lib: rating.NewLibrary(), zones: map[string]*rating.Zone{}, plans: plans}
 }

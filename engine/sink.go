@@ -157,3 +157,22 @@ type Ledger interface {
 	// LastBlock returns the newest block of p, ok false when there is none.
 	LastBlock(ctx context.Context, p Partition) (row BlockRow, ok bool, err error)
 }
+
+// flagName is the text of a flag; ClickHouse has the same.
+func flagName(bit int) string {
+	return [...]string{
+		"duplicate", "disorder", "late", "glitch", "reset", "below_start", "stop_unknown", "no_start", "no_stop", "after_end",
+		"unit", "impossible", "phase_sum", "clock", "resolution", "bad_time", "wrong_partition", "held", "trimmed",
+	}[bit]
+}
+
+// Names lists the flags that are set, in order of their bits.
+func (f SessionFlags) Names() []string {
+	names := []string{}
+	for bit := range 19 {
+		if f&(1<<bit) != 0 {
+			names = append(names, flagName(bit))
+		}
+	}
+	return names
+}

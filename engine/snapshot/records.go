@@ -5,14 +5,19 @@ import "github.com/wattline/wattline/rating"
 // Least encoded sizes, which bound what a list may claim. A Session is that plus its pricing state, which is
 // at least a version byte.
 const (
-	minSession   = 16 + 1 + 15*8 + 6*4 + 4 + 4 + 4
+	minSession   = 16 + 1 + 1 + 15*8 + 6*4 + 4 + 4 + 4
 	minConnector = 4 + 4 + 4 + 1 + 8 + 16 + 16 + 8
 	minStart     = 4 + 4*8 + 1 + 1 + 4
 )
 
 func (w *writer) session(s *Session) {
 	w.key(s.Key)
-	w.b = rating.AppendState(w.b, &s.Rate)
+	w.bool(s.Priced())
+	if s.Priced() {
+		w.b = rating.AppendState(w.b, &s.Rate)
+	} else {
+		w.unpriced(&s.Rate)
+	}
 	for _, v := range [...]int64{
 		s.LastSeq, int64(s.SeqBits), s.RegOffsetMwh, s.PendMs, s.PendMwh, s.PendPower, s.PendCurrent, s.EndMs, s.EndMwh,
 		s.FirstOffset, s.Version, s.LastRecordMs, s.Lines, s.RowsExcl, s.RowsIncl,
@@ -30,7 +35,13 @@ func (w *writer) session(s *Session) {
 }
 
 func (r *reader) session() Session {
-	s := Session{Key: r.key(), Rate: r.rate()}
+	s := Session{Key: r.key()}
+	priced := r.bool()
+	if priced {
+		s.Rate = r.rate()
+	} else {
+		s.Rate = r.unpriced()
+	}
 	var bits int64
 	for _, p := range [...]*int64{
 		&s.LastSeq, &bits, &s.RegOffsetMwh, &s.PendMs, &s.PendMwh, &s.PendPower, &s.PendCurrent, &s.EndMs, &s.EndMwh,
@@ -46,7 +57,25 @@ func (r *reader) session() Session {
 	s.Connector = int32(connector)
 	s.Status, s.Pend, s.PendState = r.u8(), r.u8(), r.u8()
 	s.TxLen = r.short(s.Tx[:])
+	if s.Priced() != priced {
+		r.fail("a session that is priced without a plan, or the other way round")
+	}
 	return s
+}
+
+// unpriced writes what the engine itself keeps in the pricing state of a session that is not priced yet.
+func (w *writer) unpriced(s *rating.State) {
+	for _, v := range [...]int64{s.FirstMs, s.StartMs, s.StartMwh, s.PrevMs, s.PrevMwh, s.LastMs, s.LastMwh} {
+		w.i64(v)
+	}
+	w.u8(uint8(s.Charge))
+}
+
+func (r *reader) unpriced() rating.State {
+	return rating.State{
+		FirstMs: r.i64(), StartMs: r.i64(), StartMwh: r.i64(), PrevMs: r.i64(), PrevMwh: r.i64(), LastMs: r.i64(), LastMwh: r.i64(),
+		Charge: r.chargeState(),
+	}
 }
 
 // short reads a length byte and that many bytes into dst.

@@ -59,6 +59,9 @@ type Session struct {
 // Transaction returns the id's bytes, valid as long as s is.
 func (s *Session) Transaction() []byte { return s.Tx[:s.TxLen] }
 
+// Priced says that the session's pricing has begun: it has a plan and a first register value.
+func (s *Session) Priced() bool { return s.Plan != 0 && s.Rate.LastMwh != rating.Unknown }
+
 // Window holds fingerprints of the last 64 messages of a session whose protocol has no sequence numbers.
 type Window struct {
 	Seen [64]uint32
