@@ -1,0 +1,110 @@
+package api
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wattline/wattline/engine"
+)
+
+// metric is one figure of a partition.
+type metric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(*engine.PartitionStats) (float64, bool) // false: not known
+}
+
+// collector turns the engine's figures into metrics when they are asked for. Floats end here: a metric is no amount.
+type collector struct {
+	health  Health
+	version string
+	metrics []metric
+	halted  *prometheus.Desc
+	ready   *prometheus.Desc
+	build   *prometheus.Desc
+}
+
+func newCollector(health Health, version string) *collector {
+	c := &collector{
+		health: health, version: version,
+		halted: prometheus.NewDesc("wattline_halted_partitions", "1: the partition stands still until an operator acts; the reason is in the log and in /readyz.", []string{"topic", "partition"}, nil),
+		ready:  prometheus.NewDesc("wattline_ready", "1: in the consumer group and no partition halted.", nil, nil),
+		build:  prometheus.NewDesc("wattline_build_info", "1, with the version.", []string{"version"}, nil),
+	}
+	count := func(name, help string, value func(*engine.PartitionStats) int64) {
+		c.add(name, help, prometheus.CounterValue, func(s *engine.PartitionStats) (float64, bool) { return float64(value(s)), true })
+	}
+	gauge := func(name, help string, value func(*engine.PartitionStats) int64) {
+		c.add(name, help, prometheus.GaugeValue, func(s *engine.PartitionStats) (float64, bool) { return float64(value(s)), true })
+	}
+	count("wattline_messages_total", "Kafka records rated.", func(s *engine.PartitionStats) int64 { return s.Records })
+	count("wattline_readings_total", "Readings rated.", func(s *engine.PartitionStats) int64 { return s.Readings })
+	count("wattline_rejects_total", "Readings and records sent to the rejects topic.", func(s *engine.PartitionStats) int64 { return s.Rejects })
+	count("wattline_outside_readings_total", "Readings of no session: behind an end or between two sessions.", func(s *engine.PartitionStats) int64 { return s.Outside })
+	count("wattline_sessions_opened_total", "Sessions begun.", func(s *engine.PartitionStats) int64 { return s.Opened })
+	count("wattline_sessions_ended_total", "Sessions ended, provisionally or not.", func(s *engine.PartitionStats) int64 { return s.Ended })
+	count("wattline_energy_milliwatthours_total", "Energy of the rows made, mWh.", func(s *engine.PartitionStats) int64 { return s.EnergyMwh })
+	gauge("wattline_live_sessions", "Sessions that run.", func(s *engine.PartitionStats) int64 { return s.Live })
+	gauge("wattline_held_sessions", "Sessions that wait for their charger or tariff.", func(s *engine.PartitionStats) int64 { return s.Held })
+	count("wattline_blocks_total", "Blocks made durable.", func(s *engine.PartitionStats) int64 { return s.Blocks })
+	count("wattline_rows_total", "Rows made durable in charges and sessions.", func(s *engine.PartitionStats) int64 { return s.Rows })
+	count("wattline_snapshots_total", "Snapshots made durable.", func(s *engine.PartitionStats) int64 { return s.Snapshots })
+	c.add("wattline_rating_seconds_total", "Time spent rating, s.", prometheus.CounterValue,
+		func(s *engine.PartitionStats) (float64, bool) { return time.Duration(s.RateNs).Seconds(), true })
+	gauge("wattline_next_offset", "Offset that is rated next.", func(s *engine.PartitionStats) int64 { return s.Position })
+	gauge("wattline_committed_offset", "Offset below which all is durable and committed.", func(s *engine.PartitionStats) int64 { return s.Committed })
+	c.add("wattline_lag_messages", "Messages that are in the log and not rated.", prometheus.GaugeValue,
+		func(s *engine.PartitionStats) (float64, bool) { return float64(max(0, s.End-s.Position)), s.End >= 0 })
+	c.add("wattline_watermark_seconds", "Greatest record timestamp seen, s since 1970 UTC.", prometheus.GaugeValue, seconds(func(s *engine.PartitionStats) int64 { return s.WatermarkMs }))
+	c.add("wattline_durable_watermark_seconds", "Greatest record timestamp whose rows are durable, s since 1970 UTC.", prometheus.GaugeValue, seconds(func(s *engine.PartitionStats) int64 { return s.DurableMs }))
+	return c
+}
+
+// seconds gives a time of the log; there is none before the first record.
+func seconds(ms func(*engine.PartitionStats) int64) func(*engine.PartitionStats) (float64, bool) {
+	return func(s *engine.PartitionStats) (float64, bool) {
+		v := ms(s)
+		return float64(v) / 1000, v > 0
+	}
+}
+
+func (c *collector) add(name, help string, kind prometheus.ValueType, value func(*engine.PartitionStats) (float64, bool)) {
+	c.metrics = append(c.metrics, metric{prometheus.NewDesc(name, help, []string{"topic", "partition"}, nil), kind, value})
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for i := range c.metrics {
+		ch <- c.metrics[i].desc
+	}
+	ch <- c.halted
+	ch <- c.ready
+	ch <- c.build
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	for _, s := range c.health.Stats() {
+		labels := []string{s.Partition.Topic, strconv.Itoa(int(s.Partition.Number))}
+		ch <- prometheus.MustNewConstMetric(c.halted, prometheus.GaugeValue, truth(s.Halted != ""), labels...)
+		if s.Halted != "" {
+			continue // it has no figures any more
+		}
+		for i := range c.metrics {
+			if v, ok := c.metrics[i].value(&s); ok {
+				ch <- prometheus.MustNewConstMetric(c.metrics[i].desc, c.metrics[i].kind, v, labels...)
+			}
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, truth(c.health.Ready() == nil))
+	ch <- prometheus.MustNewConstMetric(c.build, prometheus.GaugeValue, 1, c.version)
+}
+
+func truth(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}

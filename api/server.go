@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/wattline/wattline/engine"
+)
+
+// Sessions answers questions about running sessions. *engine.Engine does. Both may be called by many requests at
+// once, and return engine.ErrCatchingUp where a partition could not be asked.
+type Sessions interface {
+	// Session finds what an id names: a session, or a transaction with or without its charge point.
+	Session(ctx context.Context, id string) ([]engine.SessionView, error)
+	// Dearest returns the n running sessions with the highest price, in order, also with an error.
+	Dearest(ctx context.Context, n int) ([]engine.SessionView, error)
+}
+
+// Health says how the engine is. *engine.Engine does.
+type Health interface {
+	// Ready returns nil when every partition is rating, else what is not.
+	Ready() error
+	// Stats returns where every partition stands.
+	Stats() []engine.PartitionStats
+}
+
+var (
+	_ Sessions = (*engine.Engine)(nil)
+	_ Health   = (*engine.Engine)(nil)
+)
+
+// Config says what is served.
+type Config struct {
+	// Sessions and Health are required.
+	Sessions Sessions
+	Health   Health
+	// Peers lists the addresses of the other engines' APIs, for the answer to a question that they may know.
+	// Default: there are none. It is called by many requests at once.
+	Peers func() []string
+	// Version is shown in wattline_build_info. Default: none.
+	Version string
+	// Pprof serves /debug/pprof. Default false. It shows the program's memory: keep it inside.
+	Pprof bool
+	// Logger hears of answers that could not be written, at level Debug. Default: nobody does.
+	Logger *slog.Logger
+}
+
+// Server is the HTTP interface at work.
+type Server struct {
+	http *http.Server
+	done chan error
+}
+
+// Handler returns the routes of cfg.
+func Handler(cfg Config) http.Handler {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Peers == nil {
+		cfg.Peers = func() []string { return nil }
+	}
+	h := &handler{cfg}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(newCollector(cfg.Health, cfg.Version), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/sessions/{id}", h.session)
+	mux.HandleFunc("GET /v1/sessions", h.dearest)
+	mux.HandleFunc("GET /healthz", h.healthz)
+	mux.HandleFunc("GET /readyz", h.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	if cfg.Pprof {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	mux.HandleFunc("/", h.index)
+	return mux
+}
+
+// Serve answers requests on ln until Close. It owns ln.
+func Serve(ln net.Listener, cfg Config) *Server {
+	s := &Server{done: make(chan error, 1), http: &http.Server{
+		Handler: Handler(cfg), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+	}}
+	go func() { s.done <- s.http.Serve(ln) }()
+	return s
+}
+
+// Close lets running requests end until ctx does, then breaks them off. An error is that of serving.
+func (s *Server) Close(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		_ = s.http.Close() // what Shutdown waited for too long
+	}
+	if err := <-s.done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/rating"
+	"github.com/wattline/wattline/rating/money"
+	"github.com/wattline/wattline/rating/ocpi"
+)
+
+// session is a running session as JSON. Texts of status, state and reason are those of ClickHouse's columns.
+type session struct {
+	ID          string   `json:"id"`
+	ChargePoint string   `json:"charge_point"`
+	Connector   int32    `json:"connector"`
+	Transaction string   `json:"transaction"`
+	Location    string   `json:"location"`
+	Status      string   `json:"status"`
+	State       string   `json:"state"`
+	Start       string   `json:"start"`
+	Last        string   `json:"last"`
+	EnergyMwh   int64    `json:"energy_mwh"`
+	Currency    string   `json:"currency"`
+	Excl        *string  `json:"excl"` // null where the tariff leaves it unknown
+	Incl        string   `json:"incl"`
+	ExclMicros  *int64   `json:"excl_micros"`
+	InclMicros  int64    `json:"incl_micros"`
+	Tariff      string   `json:"tariff"`
+	Zone        string   `json:"zone"`
+	Reason      string   `json:"price_reason"` // of the last price change
+	ReasonAt    string   `json:"price_since"`
+	HeldReason  string   `json:"held_reason,omitempty"`
+	Flags       []string `json:"flags"`
+	Readings    uint32   `json:"readings"`
+	Topic       string   `json:"topic"`
+	Partition   int32    `json:"partition"`
+	Offset      int64    `json:"offset"` // all messages below are in it
+	Position    int64    `json:"position"`
+}
+
+// failure is the body of an answer that has no session.
+type failure struct {
+	Error    string    `json:"error"`
+	Hint     string    `json:"hint,omitempty"`
+	Peers    []string  `json:"peers,omitempty"`
+	Sessions []session `json:"sessions,omitempty"`
+}
+
+type handler struct{ cfg Config }
+
+func view(v *engine.SessionView) session {
+	s := session{
+		ID: v.ID, ChargePoint: v.ChargePoint, Connector: v.Connector, Transaction: v.Transaction, Location: v.Location,
+		Status: StatusText(v.Status), State: ocpi.StateText(v.State), Start: instant(v.StartMs), Last: instant(v.LastMs),
+		EnergyMwh: v.Total.EnergyMwh, Currency: v.Currency, Incl: Decimal(v.Total.InclMicros), InclMicros: v.Total.InclMicros,
+		Tariff: v.Tariff, Zone: v.Zone, Reason: SplitText(v.Split), ReasonAt: instant(v.PeriodMs), HeldReason: v.HeldReason,
+		Flags: v.Flags.Names(), Readings: v.Readings, Topic: v.Partition.Topic, Partition: v.Partition.Number,
+		Offset: v.Offset, Position: v.Position,
+	}
+	if !v.Total.ExclUnknown {
+		excl := Decimal(v.Total.ExclMicros)
+		s.Excl, s.ExclMicros = &excl, &v.Total.ExclMicros
+	}
+	return s
+}
+
+// StatusText is the name of a session's status.
+func StatusText(s engine.SessionStatus) string {
+	names := [...]string{"", "RESERVED", "ACTIVE", "COMPLETED", "PROVISIONAL", "HELD", "UNPRICEABLE"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return ""
+}
+
+// SplitText says what began a charging period.
+func SplitText(s rating.Split) string {
+	names := [...]string{"start", "clock", "weekday", "energy", "duration", "power", "state"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return ""
+}
+
+// Decimal writes micros with 6 decimals (H1).
+func Decimal(micros int64) string {
+	return money.FormatDecimal(micros, 6)
+}
+
+// instant is a time as RFC 3339 in UTC with milliseconds; "" where it is not known.
+func instant(ms int64) string {
+	if ms == rating.Unknown {
+		return ""
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+func (h *handler) session(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	found, err := h.cfg.Sessions.Session(r.Context(), id)
+	switch {
+	case len(found) == 1:
+		h.write(w, http.StatusOK, view(&found[0]))
+	case len(found) > 1:
+		h.write(w, http.StatusMultipleChoices, failure{
+			Error: fmt.Sprintf("%d sessions have the transaction %q", len(found), id), Hint: "ask for one by its id, or by charge_point:transaction", Sessions: views(found),
+		})
+	case err == nil && h.cfg.Health.Ready() == nil:
+		h.write(w, http.StatusNotFound, failure{
+			Error: fmt.Sprintf("no session %q is running here", id), Peers: h.cfg.Peers(),
+			Hint: "ended ones are in ClickHouse: SELECT * FROM sessions_latest WHERE transaction = '...' (or session_id, charge_point)",
+		})
+	default:
+		h.unavailable(w, errors.Join(err, h.cfg.Health.Ready()))
+	}
+}
+
+// unavailable says that the answer is not known yet (H2).
+func (h *handler) unavailable(w http.ResponseWriter, err error) {
+	w.Header().Set("Retry-After", "2")
+	h.write(w, http.StatusServiceUnavailable, failure{Error: err.Error(), Hint: "ask again in 2 s"})
+}
+
+func views(list []engine.SessionView) []session {
+	out := make([]session, len(list))
+	for i := range list {
+		out[i] = view(&list[i])
+	}
+	return out
+}
+
+// maxDearest bounds what one request may ask for: each shard answers it between two batches.
+const maxDearest = 1000
+
+func (h *handler) dearest(w http.ResponseWriter, r *http.Request) {
+	n := 10
+	if text := r.URL.Query().Get("dearest"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > maxDearest {
+			h.write(w, http.StatusBadRequest, failure{Error: fmt.Sprintf("dearest=%s is not a number between 1 and %d", text, maxDearest)})
+			return
+		}
+	}
+	list, err := h.cfg.Sessions.Dearest(r.Context(), n)
+	if err != nil && len(list) == 0 {
+		h.unavailable(w, err)
+		return
+	}
+	h.write(w, http.StatusOK, struct {
+		Sessions []session `json:"sessions"`
+		Complete bool      `json:"complete"` // false: a partition could not be asked
+	}{views(list), err == nil})
+}
+
+func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
+	h.write(w, http.StatusOK, struct {
+		Status string `json:"status"`
+	}{"alive"})
+}
+
+func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
+	if err := h.cfg.Health.Ready(); err != nil {
+		h.unavailable(w, err)
+		return
+	}
+	h.write(w, http.StatusOK, struct {
+		Status string `json:"status"`
+	}{"ready"})
+}
+
+func (h *handler) index(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/" {
+		h.write(w, http.StatusNotFound, failure{Error: "no such path: " + r.URL.Path, Hint: "GET / lists them"})
+		return
+	}
+	h.write(w, http.StatusOK, struct {
+		Paths []string `json:"paths"`
+	}{[]string{"/v1/sessions/{id}", "/v1/sessions?dearest=10", "/healthz", "/readyz", "/metrics", "/debug/pprof/"}})
+}
+
+// write answers with JSON, one line and its end, which a terminal likes.
+func (h *handler) write(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic("BUG: answer: " + err.Error()) // texts and integers
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if _, err := w.Write(append(text, '\n')); err != nil {
+		h.cfg.Logger.Debug("answer not written", "error", err)
+	}
+}
