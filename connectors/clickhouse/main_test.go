@@ -3,8 +3,10 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +29,13 @@ var shared struct {
 	n   atomic.Int64
 }
 
+// childEnv names the data directory of a store that runs in a process of its own: this binary, started again.
+const childEnv = "WATTLINE_CLICKHOUSE_CHILD_DIR"
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		os.Exit(childMain(dir))
+	}
 	code := m.Run()
 	if shared.srv != nil {
 		if err := shared.srv.Close(context.Background()); err != nil {
@@ -37,6 +45,59 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(shared.dir)
 	}
 	os.Exit(code)
+}
+
+// childMain serves dir until standard input ends, and prints address and password.
+func childMain(dir string) int {
+	srv, err := embedded.Start(context.Background(), embedded.Config{
+		LibraryPath: os.Getenv("WATTLINE_LIBCHDB"), DataDir: dir, Addr: "127.0.0.1:0",
+	})
+	if err != nil {
+		fmt.Println("error", err)
+		return 1
+	}
+	fmt.Println(srv.Addr(), srv.Password())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	if err := srv.Close(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// startChild starts a store in dir in a process of its own. kill ends it at once, as kill -9 does; else it ends with
+// the test.
+func startChild(t testing.TB, dir string) (cfg Config, kill func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, "WATTLINE_LIBCHDB="+library(t))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	t.Cleanup(func() {
+		if _ = in.Close(); !killed {
+			_ = cmd.Wait()
+		}
+	})
+	var addr, password string
+	if _, err := fmt.Fscanln(out, &addr, &password); err != nil || addr == "error" {
+		t.Fatalf("store in a process of its own: %s %s: %v", addr, password, err)
+	}
+	return Config{Addrs: []string{addr}, Password: password}, func() {
+		killed = true
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
 }
 
 // library finds libchdb, downloading it if need be: without the real engine these tests mean nothing.
