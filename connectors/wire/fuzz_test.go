@@ -77,6 +77,7 @@ func (p peer) decode(value []byte) (readings []rating.Reading, inRange bool, err
 func (p peer) value(m protoreflect.Message, name protoreflect.Name) protoreflect.Value {
 	return m.Get(m.Descriptor().Fields().ByName(name))
 }
+
 func (p peer) uint(m protoreflect.Message, name protoreflect.Name) uint64 {
 	return p.value(m, name).Uint()
 }

@@ -21,7 +21,7 @@ func skip(b []byte, at, base int, batch bool) (int, error) {
 	if number == 0 || number > 1<<29-1 {
 		return 0, malformed(0, base+at, fmt.Sprintf("there is no field %d", number))
 	}
-	next := -1
+	var next int
 	switch tag & 7 {
 	case typeVarint:
 		if _, next = varint(b, i); next < 0 {
@@ -138,8 +138,7 @@ func rangeError(b []byte, at, i, base int, v uint64) error {
 
 // inReading names the reading of a batch in an error of decodeFields.
 func inReading(err error, index int) error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		e.Field = fmt.Sprintf("readings[%d].%s", index, e.Field)
 	}
 	return err

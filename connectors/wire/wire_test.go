@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,8 +115,7 @@ func TestDecodeErrors(t *testing.T) {
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: error %q, want %q", hexBytes, err, want)
 		}
-		var e *Error
-		if !errors.As(err, &e) {
+		if _, ok := errors.AsType[*Error](err); !ok {
 			t.Errorf("%s: %T is no *Error", hexBytes, err)
 		}
 		if len(out) != 1 {
@@ -215,7 +215,7 @@ func TestVarint(t *testing.T) {
 			}
 			b := Append(nil, &r)
 			for _, tail := range []string{"", "\x50\x01", "\x50\x01\x58\x01\x60\x01\x68\x01\x50\x01"} {
-				out, err := Decode(nil, append(b[:len(b):len(b)], tail...), nil)
+				out, err := Decode(nil, append(slices.Clip(b), tail...), nil)
 				if err != nil || out[0].RegisterMwh != r.RegisterMwh {
 					t.Errorf("%#x with tail %x: %v %v", v, tail, out, err)
 				}
