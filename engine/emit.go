@@ -89,6 +89,9 @@ func (s *shard) stamp(ss *snapshot.Session) {
 
 // versionOf is version with the total given. A session has one row a position: a later one replaces it.
 func (s *shard) versionOf(ss *snapshot.Session, total rating.Total) {
+	if total.Overflow { // beyond 2^62 micros: no charging session costs that
+		ss.Flags |= uint32(FlagImpossible)
+	}
 	again := ss.Version == s.position
 	s.stamp(ss)
 	if s.mute {

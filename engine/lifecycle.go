@@ -230,7 +230,7 @@ func (s *shard) status(r *rating.Reading) {
 	}
 	c.Status, c.StatusMs = uint8(r.State), r.AtMs
 	ss := s.lookup(c.Live, noSlot)
-	if ss == nil || SessionStatus(ss.Status) == StatusProvisional || r.State >= rating.StateReserved {
+	if ss == nil || s.over(ss) || r.State >= rating.StateReserved {
 		return
 	}
 	s.note(ss, r)
@@ -298,8 +298,8 @@ func (s *shard) stop(r *rating.Reading, rec *Record, key snapshot.Key) {
 			return
 		}
 	}
-	if SessionStatus(ss.Status) == StatusProvisional {
-		s.afterProvisional(ss, r)
+	if s.over(ss) {
+		s.afterEnd(ss, r)
 		return
 	}
 	if s.repeated(ss, r) {
@@ -374,13 +374,17 @@ func (s *shard) endAt(ss *snapshot.Session, atMs, registerMwh, resolutionMwh int
 
 // expire re-labels a reservation that nobody used.
 func (s *shard) expire(ss *snapshot.Session, atMs int64) {
-	if SessionStatus(ss.Status) != StatusReserved || ss.Plan == 0 || ss.Rate.Charge != rating.StateReserved {
+	if ss.Rate.LastMwh == rating.Unknown || ss.Rate.Charge != rating.StateReserved {
 		if ss.Rate.Charge != rating.StateReservationExpired {
 			ss.Flags |= uint32(FlagDisorder)
 		}
 		return
 	}
 	atMs = max(atMs, ss.Rate.LastMs)
+	if ss.Plan == 0 {
+		s.point(ss, atMs, ss.Rate.LastMwh, rating.Unknown, rating.Unknown, rating.StateReservationExpired)
+		return
+	}
 	if s.tracer != nil {
 		s.tracer.Expired(ss, atMs)
 	}
@@ -448,14 +452,23 @@ func (s *shard) endProvisional(ss *snapshot.Session) {
 	s.finish(ss, StatusProvisional)
 }
 
-// afterProvisional takes a message of a session that was closed without its Stop. What it changes is an
-// amendment: the session is flagged, once.
-func (s *shard) afterProvisional(ss *snapshot.Session, r *rating.Reading) {
+// over says that the session has ended and is only kept: closed without its Stop, or held.
+func (s *shard) over(ss *snapshot.Session) bool {
+	if SessionStatus(ss.Status) == StatusProvisional {
+		return true
+	}
+	h := s.held[ss.Key]
+	return h != nil && h.Ended
+}
+
+// afterEnd takes a message of a session that is over. What it would change in one that was closed without its
+// Stop is an amendment: the session is flagged, once.
+func (s *shard) afterEnd(ss *snapshot.Session, r *rating.Reading) {
 	if s.repeated(ss, r) {
 		return
 	}
 	s.stats.Outside.Add(1)
-	if SessionFlags(ss.Flags)&FlagDisorder != 0 || r.AtMs <= ss.Rate.LastMs {
+	if SessionFlags(ss.Flags)&FlagNoStop == 0 || SessionFlags(ss.Flags)&FlagDisorder != 0 || r.AtMs <= ss.Rate.LastMs {
 		return
 	}
 	ss.Flags |= uint32(FlagDisorder)

@@ -60,11 +60,11 @@ func FormatSessionID(k snapshot.Key) string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// askTimeout bounds a question to one shard: it is answered between two batches.
+// askTimeout bounds a question: a shard answers between two batches.
 const askTimeout = 2 * time.Second
 
-// ask runs fn on the shard of every partition, one after the other. A shard that does not answer in time is
-// left out, and makes the error ErrCatchingUp.
+// ask runs fn on the shard of every partition, one after the other. ErrCatchingUp
+// says that they did not all answer in time.
 func (e *Engine) ask(ctx context.Context, fn func(*shard)) error {
 	e.mu.Lock()
 	parts := make([]*partition, 0, len(e.parts))
@@ -73,7 +73,7 @@ func (e *Engine) ask(ctx context.Context, fn func(*shard)) error {
 	}
 	e.mu.Unlock()
 	slices.SortFunc(parts, func(a, b *partition) int { return int(a.p.Number - b.p.Number) })
-	var missed error
+	late := e.clock.After(askTimeout)
 	for _, c := range parts {
 		answered := make(chan struct{})
 		question := func(s *shard) { fn(s); close(answered) }
@@ -81,13 +81,13 @@ func (e *Engine) ask(ctx context.Context, fn func(*shard)) error {
 		case c.questions <- question:
 			<-answered
 		case <-c.ended:
-		case <-e.clock.After(askTimeout):
-			missed = ErrCatchingUp
+		case <-late:
+			return ErrCatchingUp
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return missed
+	return nil
 }
 
 // Session returns the running sessions that id names: a session id, or a transaction id, alone or behind its

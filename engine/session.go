@@ -13,8 +13,8 @@ func (s *shard) meter(r *rating.Reading, key snapshot.Key) {
 		s.meterUnknown(r, key)
 		return
 	}
-	if SessionStatus(ss.Status) == StatusProvisional {
-		s.afterProvisional(ss, r)
+	if s.over(ss) {
+		s.afterEnd(ss, r)
 		return
 	}
 	if s.repeated(ss, r) {

@@ -53,6 +53,7 @@ func table() map[string]rule {
 		"connectors/file":                {exact: true, imports: []string{"engine", "rating"}, why: "readings from files; decoders are handed in by cmd"},
 		"connectors/clickhouse":          {exact: true, imports: []string{"engine", "rating"}, why: "schema and sink"},
 		"connectors/clickhouse/embedded": {why: "libchdb behind ClickHouse's HTTP interface; knows no table of ours"},
+		"connectors/kafka/embedded":      {why: "kfake with its data on disk: knows no topic of ours"},
 		"connectors/conntest":            {imports: []string{"engine", "rating"}, why: "the suite that every source and sink passes"},
 
 		"api":             {imports: []string{"engine", "rating", "rating/ocpi", "analytics"}, why: "HTTP"},

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// Replayer rates a partition again, block by block, without writing anything: package engine/verify holds the
+// ledger against what it makes. It cleans and prices as a shard does, because it is one, and tells its Tracer. One
+// goroutine uses it.
+type Replayer struct {
+	shard *shard
+	began bool
+	one   [1]Record
+}
+
+// NewReplayer returns a Replayer of p, of which nothing was rated yet. cfg says slices and time-out as they were;
+// the rest of it is not looked at. ref must have followed its log. An error: the log has no installation record.
+func NewReplayer(p Partition, cfg Config, decoders Decoders, ref *Reference, tracer Tracer) (*Replayer, error) {
+	key, ok := ref.HashKey()
+	if !ok {
+		return nil, fmt.Errorf("replay %s: the reference log has no installation record, so sessions have no identity", p)
+	}
+	cfg = cfg.WithDefaults()
+	s := newShard(p, &cfg, decoders, ref, key)
+	s.tracer = tracer
+	s.block = newBlock()
+	return &Replayer{shard: s}, nil
+}
+
+// Begin begins a block at offset first, rated with the book that its row names. A newer book than that of the block
+// before is taken as the engine takes it: between two messages, held sessions first.
+func (r *Replayer) Begin(first, book int64) {
+	s := r.shard
+	s.nextOffset = first
+	if !r.began {
+		r.began, s.bookOffset = true, book
+	}
+	s.block.reset(s.partition, first, book)
+	if book != s.bookOffset {
+		s.changeBook(book)
+	}
+}
+
+// Rate rates one record. Offsets grow; the record's slices are not kept.
+func (r *Replayer) Rate(rec Record) {
+	r.one[0] = rec
+	r.shard.rateRecords(r.one[:])
+	r.one[0] = Record{}
+}
+
+// End ends the block at offset last, inclusive, and returns the row that the ledger should have of it, but for the
+// engine's name.
+func (r *Replayer) End(last int64) BlockRow {
+	s := r.shard
+	s.nextOffset = last + 1
+	s.closeBlock("")
+	return s.block.Row
+}
+
+// Position is the source position of the reading at hand, for a Tracer that is being told something.
+func (r *Replayer) Position() int64 { return r.shard.position }
+
+// Plan is what prices ss; ok false while nothing does.
+func (r *Replayer) Plan(ss *snapshot.Session) (plan snapshot.Plan, ok bool) {
+	return r.shard.plans.ref[ss.Plan], ss.Plan != 0
+}
+
+// Each calls fn for every session that runs, is held, or was closed provisionally a short while ago. The order is
+// none; fn may not keep ss.
+func (r *Replayer) Each(fn func(ss *snapshot.Session)) { r.shard.sessions.each(fn) }
+
+// Tariff returns the version of a tariff that a plan was compiled from. It is shared and not to be changed.
+func (r *Reference) Tariff(p snapshot.Plan) (*rating.Tariff, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lib.TariffAt(rating.TariffKey{CountryCode: p.CountryCode, PartyID: p.PartyID, ID: p.ID}, p.Offset)
+}
