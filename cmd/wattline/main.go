@@ -36,8 +36,15 @@ type command struct {
 // commands is the list of subcommands in the order of the help. A new one is a file and a line here.
 func commands() []command {
 	return []command{
+		runCommand(),
+		storeCommand(),
+		kafkaCommand(),
+		migrateCommand(),
+		configCheckCommand(),
+		configShowCommand(),
 		priceCommand(),
 		tariffCheckCommand(),
+		versionCommand(),
 	}
 }
 

@@ -31,6 +31,7 @@ type Engine struct {
 	SnapshotChunk    int64 // bytes
 	BookEvery        time.Duration
 	ReferencePoll    time.Duration
+	StopTimeout      time.Duration
 	InsertBackoffMax time.Duration
 }
 

@@ -39,6 +39,7 @@ func engineKeys() []Key {
 		size("engine.snapshot_chunk", "512KiB", "Size of a message of a snapshot. It must be below the state topic's max.message.bytes.", 4<<10, 8<<20, func(c *Config) *int64 { return &c.Engine.SnapshotChunk }),
 		duration("engine.book_every", "1m", "New tariffs and chargers are taken at most that often; at once for sessions that wait for them.", time.Second, day, func(c *Config) *time.Duration { return &c.Engine.BookEvery }),
 		duration("engine.reference_poll", "1s", "How often the reference log is asked for news.", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.Engine.ReferencePoll }),
+		duration("engine.stop_timeout", "3s", "Bounds an orderly stop of the engine. What is not durable by then is made again at the next start. The whole program stops within 1.5 s more.", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.Engine.StopTimeout }),
 		duration("engine.insert_backoff_max", "10s", "The longest pause between two attempts of an insert.", shortest, 5*time.Minute, func(c *Config) *time.Duration { return &c.Engine.InsertBackoffMax }),
 	}
 }

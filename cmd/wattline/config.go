@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/wattline/wattline/internal/config"
+)
+
+func configCheckCommand() command {
+	c := command{name: "config check", args: "[--config FILE]", summary: "Say every fault of the configuration, with its path"}
+	c.run = func(_ context.Context, std stdio, args []string) int {
+		return withConfig(std, c, args, "Reads the file and the environment. Exit: 0 no fault, 1 a fault, 2 a wrong command line.", func(cfg *config.Config) int {
+			if err := checkPackages(cfg); err != nil {
+				fmt.Fprintf(std.err, "wattline config check: configuration:\n%v\n", err)
+				return exitFault
+			}
+			fmt.Fprintln(std.out, "no fault")
+			return exitOK
+		})
+	}
+	return c
+}
+
+func configShowCommand() command {
+	c := command{name: "config show", args: "[--config FILE]", summary: "Print the values that hold, with unit, default, and where each came from"}
+	c.run = func(_ context.Context, std stdio, args []string) int {
+		return withConfig(std, c, args, "The output is a configuration file. Secrets are not shown.", func(cfg *config.Config) int {
+			_, err := io.WriteString(std.out, cfg.Show())
+			if err != nil {
+				return exitFault
+			}
+			return exitOK
+		})
+	}
+	return c
+}
+
+func withConfig(std stdio, c command, args []string, more string, do func(*config.Config) int) int {
+	fs := newFlags(std, c, more)
+	file := configFlag(fs)
+	rest, code, ok := parseFlags(fs, args)
+	if !ok {
+		return code
+	}
+	if len(rest) > 0 {
+		fs.Usage()
+		return exitUsage
+	}
+	cfg, ok := loadConfig(std, c.name, *file)
+	if !ok {
+		return exitFault
+	}
+	return do(cfg)
+}
+
+// checkPackages asks the packages, too, what they think of their parts.
+func checkPackages(cfg *config.Config) error {
+	brokers := cfg.Kafka.Brokers
+	if len(brokers) == 0 {
+		brokers = []string{cfg.Kafka.EmbeddedAddr}
+	}
+	addrs := cfg.ClickHouse.Addr
+	if len(addrs) == 0 {
+		addrs = []string{cfg.ClickHouse.EmbeddedAddr}
+	}
+	id, idErr := engineID(cfg)
+	k, err := kafkaConfig(cfg, id, brokers, slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = k.Validate()
+	}
+	return errors.Join(idErr, err, engineConfig(cfg, id).Validate(), clickhouseConfig(cfg, addrs, cfg.ClickHouse.Password).Validate())
+}

@@ -1,0 +1,366 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/wattline/wattline/analytics"
+	"github.com/wattline/wattline/api"
+	"github.com/wattline/wattline/connectors/clickhouse"
+	"github.com/wattline/wattline/connectors/clickhouse/embedded"
+	"github.com/wattline/wattline/connectors/kafka"
+	kafkaembedded "github.com/wattline/wattline/connectors/kafka/embedded"
+	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/rating/ocpi"
+)
+
+// node is a running engine with its ends: its own Kafka and store where the configuration names none.
+type node struct {
+	cfg      *config.Config
+	id       string
+	log      *slog.Logger
+	progress parts.Progress    // of downloads
+	topics   map[string]string // settings of readings topics that are made
+
+	stages
+	listener  net.Listener // of the API
+	storeAddr []string
+	password  string
+	storeDir  string // of the embedded store, "" if it is somebody else's
+	store     *clickhouse.Store
+	brokers   []string
+	client    *kafka.Client
+	group     *kafka.Group
+	engine    *engine.Engine
+	failed    chan error // gets the engine's end, if it ends by itself
+}
+
+func newNode(cfg *config.Config, log *slog.Logger, progress parts.Progress, tell func(string)) (*node, error) {
+	id, err := engineID(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &node{
+		cfg: cfg, id: id, log: log, progress: progress, topics: map[string]string{},
+		stages: stages{log: log, tell: tell}, failed: make(chan error, 1),
+	}, nil
+}
+
+// start starts everything, the sink first. On an error what runs is still to be stopped.
+func (n *node) start(ctx context.Context) error {
+	for _, s := range []struct {
+		name  string
+		start func(context.Context) (string, func(context.Context) error, error)
+	}{
+		{"store", n.startStore}, {"tables", n.openStore}, {"kafka", n.startKafka}, {"topics", n.openKafka},
+	} {
+		if err := n.stages.start(ctx, s.name, s.start); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startEngine starts what rates. Between start and it the caller may load the reference.
+func (n *node) startEngine(ctx context.Context) error {
+	if err := n.stages.start(ctx, "group", n.joinGroup); err != nil {
+		return err
+	}
+	if err := n.stages.start(ctx, "api", n.serveAPI); err != nil {
+		return err
+	}
+	return n.stages.start(ctx, "engine", n.runEngine)
+}
+
+// startStore starts the embedded ClickHouse engine unless another one is configured.
+func (n *node) startStore(ctx context.Context) (string, func(context.Context) error, error) {
+	c := &n.cfg.ClickHouse
+	if len(c.Addr) > 0 {
+		n.storeAddr, n.password = c.Addr, c.Password
+		return "ClickHouse at " + strings.Join(c.Addr, ", "), nil, nil
+	}
+	server, err := startEmbeddedStore(ctx, n.cfg, n.log, n.progress)
+	if err != nil {
+		return "", nil, err
+	}
+	n.storeDir = storeDir(n.cfg)
+	n.storeAddr, n.password = []string{server.Addr()}, server.Password()
+	detail := fmt.Sprintf("ClickHouse %s in this process, http://%s%s", server.Version(), server.Addr(), moved(server.Addr(), c.EmbeddedAddr))
+	return detail, server.Close, nil
+}
+
+func startEmbeddedStore(ctx context.Context, cfg *config.Config, log *slog.Logger, progress parts.Progress) (*embedded.Server, error) {
+	library := cfg.ClickHouse.Library
+	if library == "" {
+		library = os.Getenv("WATTLINE_LIBCHDB")
+	}
+	if library == "" {
+		var err error
+		if library, err = parts.Libchdb(ctx, parts.Options{Progress: progress}); err != nil {
+			return nil, err
+		}
+	}
+	server, err := embedded.Start(ctx, embedded.Config{
+		LibraryPath: library, DataDir: storeDir(cfg), Addr: cfg.ClickHouse.EmbeddedAddr,
+		NextFreePort: !cfg.Given("clickhouse.embedded_addr"), MaxMemoryBytes: cfg.ClickHouse.EmbeddedMemory, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := noteAddr(cfg, "store", server.Addr()); err != nil {
+		return nil, errors.Join(err, server.Close(ctx))
+	}
+	return server, nil
+}
+
+func storeDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "store") }
+func kafkaDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, "kafka") }
+
+// noteAddr leaves the address of what is embedded in the data folder, for commands that want to ask it.
+func noteAddr(cfg *config.Config, name, addr string) error {
+	if err := os.WriteFile(filepath.Join(cfg.DataDir, name+".addr"), []byte(addr+"\n"), 0o644); err != nil {
+		return fmt.Errorf("note the address of the embedded %s: %w", name, err)
+	}
+	return nil
+}
+
+// runningAddr is the address that another process noted, if somebody listens there.
+func runningAddr(cfg *config.Config, name string) (addr string, ok bool) {
+	b, err := os.ReadFile(filepath.Join(cfg.DataDir, name+".addr"))
+	if err != nil {
+		return "", false
+	}
+	addr = strings.TrimSpace(string(b))
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return "", false
+	}
+	_ = conn.Close()
+	return addr, true
+}
+
+// moved says that a port was taken.
+func moved(got, wanted string) string {
+	if portOf(wanted) == 0 || portOf(got) == portOf(wanted) {
+		return ""
+	}
+	return fmt.Sprintf(" (port %d was taken)", portOf(wanted))
+}
+
+// openStore connects to the store, waiting for one that is starting, and brings its schema up to date.
+func (n *node) openStore(ctx context.Context) (string, func(context.Context) error, error) {
+	store, err := openStore(ctx, clickhouseConfig(n.cfg, n.storeAddr, n.password), n.log)
+	if err != nil {
+		return "", nil, err
+	}
+	if err := migrate(ctx, store); err != nil {
+		return "", nil, errors.Join(err, store.Close())
+	}
+	n.store = store
+	return "database " + n.cfg.ClickHouse.Database, func(context.Context) error { return store.Close() }, nil
+}
+
+// openStore tries until the store answers, refuses, or ctx ends.
+func openStore(ctx context.Context, cfg clickhouse.Config, log *slog.Logger) (*clickhouse.Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	for {
+		store, err := clickhouse.Open(ctx, cfg)
+		if err == nil || errors.Is(err, clickhouse.ErrRefused) || ctx.Err() != nil {
+			return store, err
+		}
+		log.Warn("store does not answer, will be tried again", "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+func migrate(ctx context.Context, store *clickhouse.Store) error {
+	views, err := analytics.Views()
+	if err != nil {
+		return err
+	}
+	list := make([]clickhouse.View, len(views))
+	for i, v := range views {
+		list[i] = clickhouse.View(v)
+	}
+	return store.Migrate(ctx, list)
+}
+
+// startKafka starts the embedded Kafka unless another one is configured.
+func (n *node) startKafka(context.Context) (string, func(context.Context) error, error) {
+	if len(n.cfg.Kafka.Brokers) > 0 {
+		n.brokers = n.cfg.Kafka.Brokers
+		return "Kafka at " + strings.Join(n.brokers, ", "), nil, nil
+	}
+	broker, err := startEmbeddedKafka(n.cfg, n.log)
+	if err != nil {
+		return "", nil, err
+	}
+	n.brokers = []string{broker.Addr()}
+	detail := "Kafka in this process, " + broker.Addr() + moved(broker.Addr(), n.cfg.Kafka.EmbeddedAddr)
+	return detail, func(context.Context) error { return broker.Close() }, nil
+}
+
+func startEmbeddedKafka(cfg *config.Config, log *slog.Logger) (*kafkaembedded.Broker, error) {
+	port := portOf(cfg.Kafka.EmbeddedAddr)
+	if port == 0 {
+		ln, err := net.Listen("tcp", cfg.Kafka.EmbeddedAddr)
+		if err != nil {
+			return nil, err
+		}
+		port = portOf(ln.Addr().String())
+		if err := ln.Close(); err != nil {
+			return nil, err
+		}
+	}
+	broker, err := kafkaembedded.Start(kafkaembedded.Config{Dir: kafkaDir(cfg), Port: port, SyncWrites: cfg.Kafka.EmbeddedFsync, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	if broker.Moved() && portOf(cfg.Kafka.EmbeddedAddr) != 0 && cfg.Given("kafka.embedded_addr") {
+		return nil, errors.Join(fmt.Errorf("kafka.embedded_addr: port %d is taken", port), broker.Close())
+	}
+	if err := noteAddr(cfg, "kafka", broker.Addr()); err != nil {
+		return nil, errors.Join(err, broker.Close())
+	}
+	return broker, nil
+}
+
+// openKafka connects to Kafka and makes the topics. The API's port is opened first: the group tells its address.
+func (n *node) openKafka(ctx context.Context) (string, func(context.Context) error, error) {
+	var err error
+	if n.listener, _, err = listen(n.cfg.HTTP.Addr, n.cfg.Given("http.addr")); err != nil {
+		return "", nil, fmt.Errorf("http.addr: %w", err)
+	}
+	c, err := kafkaConfig(n.cfg, n.id, n.brokers, n.log)
+	if err == nil {
+		c.Group.APIAddress = n.apiAddr()
+		n.client, err = kafka.New(c)
+	}
+	if err != nil {
+		return "", nil, errors.Join(err, n.listener.Close())
+	}
+	stop := func(context.Context) error {
+		_ = n.listener.Close() // the API has closed it, if it came to that
+		return n.client.Close()
+	}
+	specs := topicSpecs(n.cfg, n.topics)
+	if err := ensureTopics(ctx, n.client, n.cfg, specs); err != nil {
+		return "", nil, errors.Join(err, stop(ctx))
+	}
+	names := make([]string, len(specs))
+	for i := range specs {
+		names[i] = specs[i].Name
+	}
+	return strings.Join(names, ", "), stop, nil
+}
+
+// apiAddr is the address under which others reach the API.
+func (n *node) apiAddr() string {
+	if n.cfg.HTTP.Advertise != "" {
+		return n.cfg.HTTP.Advertise
+	}
+	return n.listener.Addr().String()
+}
+
+// joinGroup becomes a member of the consumer group and makes the engine that will run on it.
+func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) error, error) {
+	group, err := n.client.Join(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	n.engine, err = engine.New(engineConfig(n.cfg, n.id), engine.Ends{
+		Source: group, Committer: group, Producer: n.client.Producer(), Logs: n.client, Sink: n.store, Ledger: n.store,
+		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: decodeReference, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
+		Logger: n.log,
+	})
+	if err != nil {
+		return "", nil, errors.Join(err, group.Close())
+	}
+	n.group = group
+	return fmt.Sprintf("%s as %s", n.cfg.Kafka.Group, n.id), func(context.Context) error { return group.Close() }, nil
+}
+
+func (n *node) serveAPI(context.Context) (string, func(context.Context) error, error) {
+	server := api.Serve(n.listener, api.Config{
+		Sessions: n.engine, Health: n.engine, Version: version(), Pprof: n.cfg.HTTP.Pprof, Logger: n.log, Peers: n.peers,
+	})
+	addr := n.listener.Addr().String()
+	return "http://" + addr + moved(addr, n.cfg.HTTP.Addr), server.Close, nil
+}
+
+// peers are the other engines' APIs.
+func (n *node) peers() []string {
+	var list []string
+	for _, p := range n.group.Peers() {
+		if p.InstanceID != n.id && p.Address != "" {
+			list = append(list, "http://"+p.Address)
+		}
+	}
+	return list
+}
+
+// runEngine lets the engine rate until it is stopped. It then closes its blocks and leaves its state on Kafka.
+func (n *node) runEngine(ctx context.Context) (string, func(context.Context) error, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() {
+		err := n.engine.Run(ctx)
+		done <- err
+		if ctx.Err() == nil {
+			n.failed <- err
+		}
+	}()
+	stop := func(within context.Context) error {
+		cancel()
+		select {
+		case err := <-done:
+			return err
+		case <-within.Done():
+			return errors.New("it was still writing; what was open is made again at the next start")
+		}
+	}
+	return "rating", stop, nil
+}
+
+// decodeReference reads a record of the reference log for the engine.
+func decodeReference(key, value []byte) (engine.ReferenceRecord, error) {
+	r, err := ocpi.DecodeReference(key, value)
+	if err != nil {
+		return engine.ReferenceRecord{}, err
+	}
+	switch r.Kind {
+	case ocpi.ReferenceTariff:
+		return engine.ReferenceRecord{TariffKey: r.TariffKey, Tariff: r.Tariff, TariffGone: r.Tariff == nil}, nil
+	case ocpi.ReferenceLocation:
+		return engine.ReferenceRecord{LocationKey: r.LocationKey, Location: r.Location, LocationGone: r.Location == nil}, nil
+	case ocpi.ReferenceInstallation:
+		return engine.ReferenceRecord{HashKey: (*engine.HashKey)(&r.HashKey)}, nil
+	}
+	return engine.ReferenceRecord{}, nil
+}
+
+// newInstallation makes the record that keys the sessions' ids.
+func newInstallation(by string) (engine.Message, error) {
+	r := ocpi.Reference{Kind: ocpi.ReferenceInstallation, By: by, AtMs: time.Now().UnixMilli()}
+	if _, err := rand.Read(r.HashKey[:]); err != nil {
+		return engine.Message{}, err
+	}
+	key, value, err := ocpi.AppendReference(nil, nil, &r)
+	return engine.Message{Key: key, Value: value, TimestampMs: r.AtMs}, err
+}

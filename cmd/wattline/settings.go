@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/wattline/wattline/connectors/clickhouse"
+	"github.com/wattline/wattline/connectors/kafka"
+	"github.com/wattline/wattline/connectors/ocpp"
+	"github.com/wattline/wattline/connectors/wire"
+	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/config"
+)
+
+// configFlag adds --config.
+func configFlag(fs *flag.FlagSet) *string {
+	return fs.String("config", os.Getenv("WATTLINE_CONFIG"), "configuration `file` (YAML); default: $WATTLINE_CONFIG, else none")
+}
+
+// loadConfig reads the file and the environment. When ok is false the faults have been told.
+func loadConfig(std stdio, command, file string) (cfg *config.Config, ok bool) {
+	cfg, err := config.Load(file, os.Environ())
+	if err != nil {
+		fmt.Fprintf(std.err, "wattline %s: configuration:\n%v\n", command, err)
+		return nil, false
+	}
+	return cfg, true
+}
+
+// engineID is the configured id, or the machine's name.
+func engineID(cfg *config.Config) (string, error) {
+	if cfg.Engine.ID != "" {
+		return cfg.Engine.ID, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("engine.id is empty and the machine's name is not known: %w", err)
+	}
+	return name, nil
+}
+
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		panic("BUG: log level: " + err.Error()) // config takes no other
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func engineConfig(cfg *config.Config, id string) engine.Config {
+	e := &cfg.Engine
+	c := engine.Config{
+		EngineID: id, ReferenceTopic: cfg.Kafka.ReferenceTopic, StateTopic: cfg.Kafka.StateTopic, RejectsTopic: cfg.Kafka.RejectsTopic,
+		SliceMs: e.Slice.Milliseconds(), SessionTimeoutMs: e.SessionTimeout.Milliseconds(), BlockRows: int(e.BlockRows), BlockOffsets: e.BlockOffsets,
+		BlockAge: e.BlockAge, BlockAgeMax: e.BlockAgeMax, BlocksPerSecond: int(e.BlocksPerSecond), SnapshotReplay: e.SnapshotReplay,
+		SnapshotChunk: int(e.SnapshotChunk), BookEvery: e.BookEvery, ReferencePoll: e.ReferencePoll, StopTimeout: e.StopTimeout, InsertBackoffMax: e.InsertBackoffMax,
+	}
+	if c.SliceMs == 0 {
+		c.SliceMs = -1
+	}
+	return c
+}
+
+// kafkaConfig is the client's part; brokers are those of the configuration or of the embedded Kafka.
+func kafkaConfig(cfg *config.Config, id string, brokers []string, log *slog.Logger) (kafka.Config, error) {
+	k := &cfg.Kafka
+	c := kafka.Config{
+		Brokers: brokers, ClientID: "wattline-" + id, RequestTimeout: k.RequestTimeout, MetadataInterval: k.MetadataInterval, Logger: log,
+		Fetch: kafka.FetchConfig{
+			MinBytes: int(k.FetchMinBytes), MaxWait: k.FetchMaxWait, MaxBytesPerPartition: int(k.FetchPartition), MaxBytes: int(k.FetchBytes),
+			QueueDepth: int(k.FetchQueue), PoolBytes: int(k.FetchPool),
+		},
+		Group: kafka.GroupConfig{
+			ID: k.Group, InstanceID: id, SessionTimeout: k.SessionTimeout, HeartbeatInterval: k.HeartbeatInterval,
+			RebalanceTimeout: k.RebalanceTimeout, LeaveOnClose: k.LeaveOnStop,
+		},
+		Produce: kafka.ProduceConfig{Compression: map[string]kafka.Compression{
+			"none": kafka.CompressionNone, "lz4": kafka.CompressionLZ4, "zstd": kafka.CompressionZstd,
+		}[k.Compression]},
+	}
+	for _, r := range k.Readings {
+		c.Group.Topics = append(c.Group.Topics, r.Topic)
+	}
+	var err error
+	if c.TLS, err = kafkaTLS(k); err != nil {
+		return kafka.Config{}, err
+	}
+	if c.SASL, err = kafkaSASL(k); err != nil {
+		return kafka.Config{}, err
+	}
+	return c, nil
+}
+
+func kafkaTLS(k *config.Kafka) (*tls.Config, error) {
+	if !k.TLS {
+		return nil, nil //nolint:nilnil // no encryption is a configuration of its own
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if k.TLSCAFile == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(k.TLSCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("kafka.tls_ca_file: %w", err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("kafka.tls_ca_file: %s holds no PEM certificate", k.TLSCAFile)
+	}
+	return c, nil
+}
+
+func kafkaSASL(k *config.Kafka) (sasl.Mechanism, error) {
+	switch k.SASL {
+	case "plain":
+		return plain.Mechanism{Username: k.SASLUser, Password: k.SASLPassword}, nil
+	case "scram-sha-256", "scram-sha-512":
+		algorithm := scram.SHA256
+		if k.SASL == "scram-sha-512" {
+			algorithm = scram.SHA512
+		}
+		m, err := scram.Mechanism(algorithm, k.SASLUser, k.SASLPassword)
+		if err != nil {
+			return nil, fmt.Errorf("kafka.sasl_password: %w", err)
+		}
+		return m, nil
+	}
+	return nil, nil //nolint:nilnil // no log-in is a configuration of its own
+}
+
+// clickhouseConfig is the store's part; addrs and password are those of the configuration or of the embedded store.
+func clickhouseConfig(cfg *config.Config, addrs []string, password string) clickhouse.Config {
+	c := &cfg.ClickHouse
+	return clickhouse.Config{
+		Addrs: addrs, Protocol: clickhouse.Protocol(c.Protocol), Database: c.Database, User: c.User, Password: password,
+		DialTimeout: c.DialTimeout, InsertTimeout: c.InsertTimeout, QueryTimeout: c.QueryTimeout, MaxConns: int(c.MaxConns),
+		Compression: c.Compression, NoFsync: !c.Fsync, Cluster: c.Cluster,
+	}
+}
+
+// topicSpecs lists the topics that an engine needs. The state topic has a partition for each of the readings topic
+// that has the most.
+func topicSpecs(cfg *config.Config, readings map[string]string) []kafka.TopicSpec {
+	var most int32 = 1
+	var specs []kafka.TopicSpec
+	for _, r := range cfg.Kafka.Readings {
+		s := kafka.ReadingsTopic(r.Topic, r.Partitions)
+		s.Configs = readings
+		specs = append(specs, s)
+		most = max(most, r.Partitions)
+	}
+	specs = append(specs, kafka.ReferenceTopic(cfg.Kafka.ReferenceTopic), kafka.StateTopic(cfg.Kafka.StateTopic, most), kafka.RejectsTopic(cfg.Kafka.RejectsTopic, 1))
+	for i := range specs {
+		specs[i].ReplicationFactor = int16(cfg.Kafka.ReplicationFactor)
+	}
+	return specs
+}
+
+// ensureTopics makes the topics, or only looks at them if so configured, and checks what the protocol stands on.
+func ensureTopics(ctx context.Context, client *kafka.Client, cfg *config.Config, specs []kafka.TopicSpec) error {
+	ensure := client.CheckTopics
+	if cfg.Kafka.CreateTopics {
+		ensure = client.EnsureTopics
+	}
+	counts, err := ensure(ctx, specs)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range cfg.Kafka.Readings {
+		if n := counts[cfg.Kafka.StateTopic]; n < counts[r.Topic] {
+			errs = append(errs, fmt.Errorf("topic %s has %d partitions, %s only %d: add partitions to it, each needs its own", r.Topic, counts[r.Topic], cfg.Kafka.StateTopic, n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// decoders picks the decoder by the content-type header, else by the topic's format.
+func decoders(cfg *config.Config) engine.Decoders {
+	byTopic := map[string]engine.Decode{}
+	for _, r := range cfg.Kafka.Readings {
+		byTopic[r.Topic] = map[string]engine.Decode{wire.Name: wire.Decode, ocpp.Name: ocpp.Decode}[r.Format]
+	}
+	return func(topic string, contentType []byte) engine.Decode {
+		switch {
+		case len(contentType) == 0:
+			return byTopic[topic]
+		case wire.Accepts(contentType):
+			return wire.Decode
+		case ocpp.Accepts(contentType):
+			return ocpp.Decode
+		}
+		return nil
+	}
+}
+
+// listen opens addr. If it was not asked for and is taken, the next free port of the hundred behind it is.
+func listen(addr string, asked bool) (ln net.Listener, moved bool, err error) {
+	ln, err = net.Listen("tcp", addr)
+	if err == nil || asked {
+		return ln, false, err
+	}
+	host, text, _ := net.SplitHostPort(addr)
+	port, convErr := strconv.Atoi(text)
+	if convErr != nil || port == 0 {
+		return nil, false, err
+	}
+	for p := port + 1; p <= min(port+100, 65535); p++ {
+		if ln, next := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(p))); next == nil {
+			return ln, true, nil
+		}
+	}
+	return nil, false, fmt.Errorf("ports %d to %d are taken: %w", port, port+100, err)
+}
+
+// portOf is the port of host:port; config has checked it.
+func portOf(addr string) int {
+	n, err := strconv.Atoi(addr[strings.LastIndexByte(addr, ':')+1:])
+	if err != nil {
+		panic("BUG: address " + addr)
+	}
+	return n
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/wattline/wattline/internal/parts"
+)
+
+func storeCommand() command {
+	c := command{name: "store", args: "[--config FILE]", summary: "Run the embedded ClickHouse as a process of its own"}
+	c.run = func(ctx context.Context, std stdio, args []string) int {
+		fs := newFlags(std, c, "Keys: data.dir, clickhouse.embedded_addr, clickhouse.embedded_memory, clickhouse.library. When it is ready it prints\n"+
+			"its address and the files with the passwords. Engines reach it with clickhouse.addr and clickhouse.password_file.")
+		file := configFlag(fs)
+		if rest, code, ok := parseFlags(fs, args); !ok {
+			return code
+		} else if len(rest) > 0 {
+			fs.Usage()
+			return exitUsage
+		}
+		cfg, ok := loadConfig(std, c.name, *file)
+		if !ok {
+			return exitFault
+		}
+		server, err := startEmbeddedStore(ctx, cfg, newLogger(cfg, std.err), parts.Printer(std.err))
+		if err != nil {
+			fmt.Fprintf(std.err, "wattline store: %v\n", err)
+			return exitFault
+		}
+		dir := storeDir(cfg)
+		fmt.Fprintf(std.out, "addr %s\nversion %s\npassword_file %s\nreader_password_file %s\n",
+			server.Addr(), server.Version(), filepath.Join(dir, "password"), filepath.Join(dir, "reader.password"))
+		<-ctx.Done()
+		within, cancel := context.WithTimeout(context.Background(), cfg.Engine.StopTimeout+stopRest)
+		defer cancel()
+		began := time.Now()
+		if err := server.Close(within); err != nil {
+			fmt.Fprintf(std.err, "wattline store: %v\n", err)
+			return exitFault
+		}
+		fmt.Fprintf(std.out, "stopped in %v\n", time.Since(began).Round(time.Millisecond))
+		return exitOK
+	}
+	return c
+}
