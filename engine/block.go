@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -16,8 +18,8 @@ import (
 // again, with its capacity.
 type Block struct {
 	Row      BlockRow
-	Charges  []ChargeRows  // one a month, in order of first use
-	Sessions []SessionRows // one a month
+	Charges  []ChargeRows  // one a month; in order of month once closed
+	Sessions []SessionRows // the same
 	Rejects  []Message
 
 	// state is the snapshot taken at the block's end, nil if none was due.
@@ -181,6 +183,9 @@ func (s *Sums) add(o Sums) {
 func (b *Block) close(last, watermarkMs int64, engineID string) {
 	b.Row.Last, b.Row.WatermarkMs, b.Row.EngineID = last, watermarkMs, engineID
 	b.Row.Rejects = int64(len(b.Rejects))
+	// In order of month: what the Block was used for before must not tell (I1).
+	slices.SortFunc(b.Charges, func(x, y ChargeRows) int { return cmp.Compare(x.Month, y.Month) })
+	slices.SortFunc(b.Sessions, func(x, y SessionRows) int { return cmp.Compare(x.Month, y.Month) })
 	b.hash.Reset()
 	for i := range b.Charges {
 		b.Row.Charges.add(b.Charges[i].Sums())

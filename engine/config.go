@@ -41,6 +41,10 @@ type Config struct {
 	// SnapshotReplay takes a snapshot once replaying the readings since the last one would take longer than
 	// this. Default 2 s.
 	SnapshotReplay time.Duration
+	// SnapshotAge takes a snapshot of a partition that has readings when its last one is that old, however
+	// little there is to replay: the log is deleted behind the snapshot. Default 10 min; far below the topic's
+	// retention.
+	SnapshotAge time.Duration
 	// SnapshotChunk is the size of a snapshot's messages, bytes. Default 512 KiB; below the topic's
 	// max.message.bytes.
 	SnapshotChunk int
@@ -91,6 +95,7 @@ func (c Config) WithDefaults() Config {
 	dur(&c.BlockAge, time.Second)
 	dur(&c.BlockAgeMax, 30*time.Second)
 	dur(&c.SnapshotReplay, 2*time.Second)
+	dur(&c.SnapshotAge, 10*time.Minute)
 	dur(&c.BookEvery, time.Minute)
 	dur(&c.ReferencePoll, time.Second)
 	dur(&c.StopTimeout, 4*time.Second)
@@ -121,3 +126,13 @@ func (c Config) Validate() error {
 
 // sliceMs is SliceMs as the pricer takes it: 0 for none.
 func (c *Config) sliceMs() int64 { return max(c.SliceMs, 0) }
+
+// maxGapMs is how far a reading may lie after the session's last one: a month, or less where the slices between
+// the two would make more rows than a source position has lines.
+func (c *Config) maxGapMs() int64 {
+	const monthMs, slices = 31 * 24 * 60 * minuteMs, 16_000
+	if c.SliceMs > 0 {
+		return min(monthMs, slices*c.SliceMs)
+	}
+	return monthMs
+}

@@ -24,7 +24,8 @@ type keeper struct {
 
 	inflight []*flight
 	done     chan *flight
-	dirty    bool // durable or snapshot moved since the last commit
+	fences   chan chan error // settlers that want the plan committed again
+	dirty    bool            // durable or snapshot moved since the last commit
 }
 
 // flight is a block on its way.
@@ -39,9 +40,9 @@ type flight struct {
 func (c *partition) newKeeper(durable int64, m *Metadata) *keeper {
 	k := &keeper{
 		c: c, durable: durable, snapshot: m.Snapshot, books: m.Books, plans: m.Plans,
-		done: make(chan *flight, blocksInFlight),
+		done: make(chan *flight, blocksInFlight), fences: make(chan chan error),
 	}
-	k.settler = &settler{cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, fence: k.commit}
+	k.settler = &settler{cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, fence: k.fence}
 	return k
 }
 
@@ -62,6 +63,12 @@ func (k *keeper) keep(ctx context.Context) error {
 			if err := k.launch(ctx, b); err != nil {
 				return k.wait(err)
 			}
+		case reply := <-k.fences:
+			err := k.commit(ctx)
+			reply <- err
+			if err != nil {
+				return k.wait(err)
+			}
 		case f := <-k.done:
 			if err := k.landed(ctx, f, closed); err != nil {
 				return k.wait(err)
@@ -74,6 +81,18 @@ func (k *keeper) keep(ctx context.Context) error {
 		return nil
 	}
 	return k.commit(ctx)
+}
+
+// fence commits what is planned again, for a settler that has tried for long. It is called from the settler's
+// goroutine; the commit is the keeper's.
+func (k *keeper) fence(ctx context.Context) error {
+	reply := make(chan error, 1)
+	select {
+	case k.fences <- reply:
+		return <-reply
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // wait lets the settlers that still run see the end of the context, so that nothing outlives the partition.

@@ -151,7 +151,26 @@ func (s *shard) startPending(r *rating.Reading, connector uint32) {
 		State: uint8(r.State), Flags: uint32(s.softFlags(r)), MessageLen: uint8(len(r.MessageID)),
 	}
 	copy(st.MessageID[:], r.MessageID)
-	s.starts[s.startKey(r.ChargePoint, r.MessageID)] = st
+	s.wait(s.startKey(r.ChargePoint, r.MessageID), st)
+}
+
+// wait keeps a Start; the same message again replaces itself.
+func (s *shard) wait(k snapshot.Key, st snapshot.Start) {
+	s.forget(k)
+	s.starts[k] = st
+	s.waiting[st.Connector]++
+}
+
+// forget drops a Start that waits, if it does.
+func (s *shard) forget(k snapshot.Key) {
+	st, ok := s.starts[k]
+	if !ok {
+		return
+	}
+	delete(s.starts, k)
+	if s.waiting[st.Connector]--; s.waiting[st.Connector] == 0 {
+		delete(s.waiting, st.Connector)
+	}
 }
 
 // startKey names a pending Start: connector -1 is no connector's.
@@ -161,15 +180,17 @@ func (s *shard) startKey(chargePoint, messageID []byte) snapshot.Key {
 
 // pendingStart finds the newest Start of a connector that still waits, and takes it.
 func (s *shard) pendingStart(connector uint32) (found snapshot.Start, ok bool) {
+	if s.waiting[connector] == 0 {
+		return found, false
+	}
 	var at snapshot.Key
-	for _, k := range sortedKeys(s.starts) {
-		if st := s.starts[k]; st.Connector == connector && (!ok || st.Offset > found.Offset) {
+	for k, st := range s.starts { // in any order: the greatest (offset, key) is one
+		newer := st.Offset > found.Offset || st.Offset == found.Offset && at.Less(k)
+		if st.Connector == connector && (!ok || newer) {
 			found, at, ok = st, k, true
 		}
 	}
-	if ok {
-		delete(s.starts, at)
-	}
+	s.forget(at)
 	return found, ok
 }
 
@@ -181,7 +202,7 @@ func (s *shard) answer(r *rating.Reading) {
 		s.stats.Outside.Add(1)
 		return
 	}
-	delete(s.starts, k)
+	s.forget(k)
 	s.openStart(&st, st.Connector, r.Transaction)
 }
 
@@ -225,8 +246,8 @@ func (s *shard) status(r *rating.Reading) {
 	}
 	connector := s.connector(r.ChargePoint, r.Connector)
 	c := &s.connectors[connector]
-	if c.StatusMs != rating.Unknown && r.AtMs < c.StatusMs {
-		return // older than what is known
+	if c.StatusMs != rating.Unknown && (r.AtMs < c.StatusMs || r.AtMs == c.StatusMs && c.Status == uint8(r.State)) {
+		return // older than what is known, or the same again
 	}
 	c.Status, c.StatusMs = uint8(r.State), r.AtMs
 	ss := s.lookup(c.Live, noSlot)
@@ -300,6 +321,9 @@ func (s *shard) stop(r *rating.Reading, rec *Record, key snapshot.Key) {
 	}
 	if s.over(ss) {
 		s.afterEnd(ss, r)
+		return
+	}
+	if s.tooFar(ss, r, rec) {
 		return
 	}
 	if s.repeated(ss, r) {

@@ -41,6 +41,7 @@ type partition struct {
 	pending    Batch        // of recovery: not used up
 	books      []BookChange // of recovery: changes at the beginnings of planned blocks
 	stateAt    int64        // NextOffset of the newest snapshot taken
+	stateTime  time.Time    // when it was taken
 }
 
 type closedBlock struct {
@@ -229,7 +230,7 @@ func (c *partition) closeBlock(ctx context.Context, last bool) error {
 	s.closeBlock(c.e.cfg.EngineID)
 	if snapshotDue {
 		b.state = s.state()
-		c.stateAt, c.rateNs, c.sinceBooks = s.nextOffset, 0, 0
+		c.stateAt, c.stateTime, c.rateNs, c.sinceBooks = s.nextOffset, c.e.clock.Now(), 0, 0
 	}
 	return c.turn(ctx, closedBlock{Block: b})
 }
@@ -261,7 +262,8 @@ func (c *partition) changeBook(book int64) {
 }
 
 func (c *partition) snapshotDue() bool {
-	return c.rateNs > int64(c.e.replayShare()) || c.sinceBooks >= maxBookChanges-2
+	return c.rateNs > int64(c.e.replayShare()) || c.sinceBooks >= maxBookChanges-2 ||
+		c.e.clock.Now().Sub(c.stateTime) > c.e.cfg.SnapshotAge
 }
 
 // measureAge sets the age for the next block: what a busy partition gets, or more so that thin ones together
@@ -336,11 +338,16 @@ func (s *shard) state() *snapshot.State {
 		Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
 		TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
 		Names: slices.Clone(s.names.list), Places: slices.Clone(s.places.ref), Plans: slices.Clone(s.plans.ref),
-		Sessions: make([]snapshot.Session, 0, s.sessions.live), Windows: slices.Clone(s.windows),
-		Connectors: slices.Clone(s.connectors),
+		Sessions: make([]snapshot.Session, 0, s.sessions.live), Connectors: slices.Clone(s.connectors),
 	}
 	s.sessions.each(func(ss *snapshot.Session) { st.Sessions = append(st.Sessions, *ss) })
 	slices.SortFunc(st.Sessions, func(a, b snapshot.Session) int { return compareKeys(a.Key, b.Key) })
+	for i := range st.Sessions { // windows are numbered anew: which were free before must not tell (N1)
+		if w := &st.Sessions[i].Window; *w != 0 {
+			st.Windows = append(st.Windows, s.windows[*w-1])
+			*w = uint32(len(st.Windows))
+		}
+	}
 	for _, k := range sortedKeys(s.starts) {
 		st.Starts = append(st.Starts, s.starts[k])
 	}

@@ -61,7 +61,7 @@ func (c *partition) recover(ctx context.Context) (*keeper, error) {
 		return nil, err
 	}
 	c.shard.block.reset(c.p, commit.Offset, c.shard.bookOffset)
-	c.stateAt = m.Snapshot.Offset
+	c.stateAt, c.stateTime, c.sinceBooks = m.Snapshot.Offset, began, len(m.Books)-1
 	c.publish()
 	c.log.Info("partition recovered", "snapshot", m.Snapshot.Offset, "replayed", commit.Offset-from, "offset", commit.Offset,
 		"end", end, "plans", len(m.Plans), "sessions", c.shard.sessions.live, "took", c.e.clock.Now().Sub(began))
@@ -179,7 +179,10 @@ func (c *partition) load(ctx context.Context, m *Metadata) error {
 	if st.Topic != c.p.Topic || st.Partition != c.p.Number || st.NextOffset != ref.Offset {
 		return bad(fmt.Sprintf("it is of %s/%d at offset %d", st.Topic, st.Partition, st.NextOffset))
 	}
-	return c.shard.restore(st)
+	if err := c.shard.restore(st); err != nil {
+		return bad(err.Error())
+	}
+	return nil
 }
 
 // replay rates up to the committed offset without writing, changing books where they were changed. A change at
@@ -322,7 +325,7 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 			return fmt.Errorf("%w: a start of connector %d", snapshot.ErrCorrupt, x.Connector)
 		}
 		name := s.names.list[s.connectors[x.Connector].ChargePoint]
-		s.starts[s.startKey([]byte(name), x.MessageID[:x.MessageLen])] = x
+		s.wait(s.startKey([]byte(name), x.MessageID[:x.MessageLen]), x)
 	}
 	for i := range st.Held {
 		h := &st.Held[i]

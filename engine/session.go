@@ -1,13 +1,15 @@
 package engine
 
 import (
+	"fmt"
+
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
 
 // meter rates a register value, power, current or state of a session, the usual message. A transaction that is
 // not known is opened by it.
-func (s *shard) meter(r *rating.Reading, key snapshot.Key) {
+func (s *shard) meter(r *rating.Reading, rec *Record, key snapshot.Key) {
 	ss := s.resolve(r, key)
 	if ss == nil {
 		s.meterUnknown(r, key)
@@ -15,6 +17,9 @@ func (s *shard) meter(r *rating.Reading, key snapshot.Key) {
 	}
 	if s.over(ss) {
 		s.afterEnd(ss, r)
+		return
+	}
+	if s.tooFar(ss, r, rec) {
 		return
 	}
 	if s.repeated(ss, r) {
@@ -27,6 +32,18 @@ func (s *shard) meter(r *rating.Reading, key snapshot.Key) {
 		return
 	}
 	s.measure(ss, r)
+}
+
+// tooFar rejects a reading so long after the session's last one that its slices could not be written down: a
+// clock that was wrong at one of the two. The session waits for a better one, and its time-out.
+func (s *shard) tooFar(ss *snapshot.Session, r *rating.Reading, rec *Record) bool {
+	gap := r.AtMs - ss.Rate.LastMs
+	if gap <= s.maxGapMs {
+		return false
+	}
+	ss.Flags |= uint32(FlagBadTime)
+	s.reject(rec, s.position&MaxReadings, fmt.Sprintf("time %d ms is %d h after the session's last reading, at most %d h", r.AtMs, gap/3_600_000, s.maxGapMs/3_600_000))
+	return true
 }
 
 // measure takes the effect of a new reading on a running session.
@@ -206,7 +223,7 @@ func (s *shard) late(ss *snapshot.Session, r *rating.Reading) {
 // note counts a message that has an effect and keeps its soft findings.
 func (s *shard) note(ss *snapshot.Session, r *rating.Reading) {
 	ss.Readings++
-	ss.LastRecordMs = s.recordMs
+	ss.LastRecordMs = max(ss.LastRecordMs, s.recordMs)
 	f := SessionFlags(0)
 	if r.AtMs > s.recordMs+flagAheadMs {
 		f |= FlagClock
@@ -286,7 +303,7 @@ func (s *shard) noteFingerprint(ss *snapshot.Session, r *rating.Reading) (repeat
 	}
 	w := &s.windows[ss.Window-1]
 	h := uint64(r.AtMs)*0x9e3779b97f4a7c15 ^ uint64(r.RegisterMwh)*0xc2b2ae3d27d4eb4f ^
-		uint64(r.Context)<<8 ^ uint64(r.Kind)<<16 ^ uint64(r.State)<<24
+		uint64(r.PowerMicroW)*0x165667b19e3779f9 ^ uint64(r.Context)<<8 ^ uint64(r.Kind)<<16 ^ uint64(r.State)<<24
 	h ^= h >> 29
 	h *= 0xbf58476d1ce4e5b9
 	f := uint32(h>>32) | 1 // 0 is an empty place

@@ -37,13 +37,14 @@ func (w *settler) settle(ctx context.Context, b *Block, recovered bool) (Snapsho
 			return ref, err
 		}
 	}
+	planned := w.clock.Now()
 	if b.Row.Last >= b.Row.First {
 		for _, in := range b.inserts() {
 			insert := w.insert
 			if in.Table == TableSessions {
 				insert = w.insertVersions
 			}
-			if err := insert(ctx, in, recovered); err != nil {
+			if err := insert(ctx, in, recovered, &planned); err != nil {
 				return ref, err
 			}
 		}
@@ -105,16 +106,13 @@ func (in *Insert) want() Sums {
 // is in place, so an OK to a retry proves nothing: after anything but a clean first OK the rows are read back
 // (EMBEDDED-FACTS 11). The same token is tried again until ClickHouse says OK; only an OK without rows, a token
 // that was noted in vain, moves on to the next token.
-func (w *settler) insert(ctx context.Context, in *Insert, recovered bool) error {
+func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planned *time.Time) error {
 	token, prefix := in.Token, queryPrefix(in.Token)
-	vain, planned := 0, w.clock.Now()
+	vain := 0
 	wait := newBackoff(w.cfg.InsertBackoffMax)
 	for attempt := 1; ; attempt++ {
-		if w.clock.Now().Sub(planned) > planTTL {
-			if err := w.fence(ctx); err != nil {
-				return err
-			}
-			planned = w.clock.Now()
+		if err := w.freshen(ctx, planned); err != nil {
+			return err
 		}
 		if attempt > 1 || recovered {
 			there, err := w.there(ctx, in, prefix)
@@ -162,11 +160,14 @@ func (w *settler) insert(ctx context.Context, in *Insert, recovered bool) error 
 // insertVersions runs an insert into sessions. Its rows can not be counted back: a merge, or the insert itself,
 // drops a version that a newer one replaces. They need not be: a version that is inserted twice is the same
 // version. So every attempt after an unclean one has a token of its own, and its OK is believed.
-func (w *settler) insertVersions(ctx context.Context, in *Insert, recovered bool) error {
+func (w *settler) insertVersions(ctx context.Context, in *Insert, recovered bool, planned *time.Time) error {
 	token := in.Token
 	defer func() { in.Token = token }()
 	wait := newBackoff(w.cfg.InsertBackoffMax)
 	for attempt := 1; ; attempt++ {
+		if err := w.freshen(ctx, planned); err != nil {
+			return err
+		}
 		stamp := strconv.FormatInt(w.clock.Now().UnixNano(), 36)
 		in.QueryID = queryPrefix(token) + strconv.Itoa(attempt) + "-" + stamp
 		if attempt > 1 || recovered {
@@ -181,6 +182,18 @@ func (w *settler) insertVersions(ctx context.Context, in *Insert, recovered bool
 			return err
 		}
 	}
+}
+
+// freshen commits the plan again if it is old (I5).
+func (w *settler) freshen(ctx context.Context, planned *time.Time) error {
+	if w.clock.Now().Sub(*planned) <= planTTL {
+		return nil
+	}
+	if err := w.fence(ctx); err != nil {
+		return err
+	}
+	*planned = w.clock.Now()
+	return nil
 }
 
 // queryPrefix begins the query id of every attempt under a token, in any process.

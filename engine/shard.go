@@ -48,6 +48,7 @@ type shard struct {
 	decoders  Decoders
 	ref       *Reference
 	tracer    Tracer
+	maxGapMs  int64
 	mute      bool // replaying what is in the ledger already: nothing is written
 
 	block *Block
@@ -66,6 +67,7 @@ type shard struct {
 	freeWindows []uint32
 	connectors  []snapshot.Connector // index 0 is unused
 	starts      map[snapshot.Key]snapshot.Start
+	waiting     map[uint32]int // Starts that wait, by connector
 	held        map[snapshot.Key]*snapshot.Held
 	heldBytes   int
 	changes     map[snapshot.Key][]rating.Change
@@ -103,7 +105,7 @@ type planInfo struct {
 func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key HashKey) *shard {
 	return &shard{
 		partition: p, cfg: cfg, decoders: decoders, ref: ref,
-		sessions: newTable(), hash: newHasher(key),
+		sessions: newTable(), hash: newHasher(key), maxGapMs: cfg.maxGapMs(), waiting: map[uint32]int{},
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
 		names: newNames(), places: newInterned[snapshot.Place, placeInfo](), plans: newInterned[snapshot.Plan, planInfo](),
 		connectors: make([]snapshot.Connector, 1),
@@ -125,8 +127,12 @@ func (s *shard) rate(b Batch, last int64) (done bool, err error) {
 				return false, fmt.Errorf("read batch of %s at offset %d: %w", s.partition, s.nextOffset, err)
 			}
 			if n == 0 {
-				s.nextOffset = max(s.nextOffset, min(b.NextOffset(), last+1))
-				return s.nextOffset == b.NextOffset(), nil
+				to := b.NextOffset()
+				if last != unlimited {
+					to = min(to, last+1)
+				}
+				s.nextOffset = max(s.nextOffset, to)
+				return s.nextOffset >= b.NextOffset(), nil
 			}
 			records = s.records[:n]
 		}
@@ -298,7 +304,7 @@ func (s *shard) one(r *rating.Reading, rec *Record, key snapshot.Key, hint uint3
 	case rating.KindStatus:
 		s.status(r)
 	default:
-		s.meter(r, key)
+		s.meter(r, rec, key)
 	}
 }
 
@@ -331,11 +337,11 @@ func (s *shard) check(r *rating.Reading) string {
 // changed nothing, when anything about it needs a longer look.
 func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 	adj := r.RegisterMwh + ss.RegOffsetMwh
-	if ss.Plan == 0 || ss.Pend != snapshot.PendNone || SessionStatus(ss.Status) != StatusActive ||
+	if !ss.Priced() || ss.Pend != snapshot.PendNone || SessionStatus(ss.Status) != StatusActive ||
 		r.RegisterMwh < minRegisterWh || r.RegisterMwh > maxRegister ||
 		r.AtMs <= ss.Rate.LastMs || r.AtMs > s.recordMs+flagAheadMs || r.AtMs < s.recordMs-flagLateMs ||
 		adj < ss.Rate.LastMwh || r.Context == rating.ContextBegin || r.Context == rating.ContextEnd ||
-		r.Seq <= ss.LastSeq || r.State >= rating.StateReserved || r.Flags != 0 || len(s.changes) != 0 {
+		r.AtMs-ss.Rate.LastMs > s.maxGapMs || r.Seq <= ss.LastSeq || r.State >= rating.StateReserved || r.Flags != 0 || len(s.changes) != 0 {
 		return false
 	}
 	state := r.State
@@ -344,7 +350,7 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 	}
 	s.noteSeq(ss, r.Seq)
 	ss.Readings++
-	ss.LastRecordMs = s.recordMs
+	ss.LastRecordMs = max(ss.LastRecordMs, s.recordMs)
 	pt := rating.Point{AtMs: r.AtMs, RegisterMwh: adj, PowerMicroW: r.PowerMicroW, CurrentNanoA: r.CurrentNanoA, State: state}
 	if s.tracer != nil {
 		s.tracer.Point(ss, pt, nil)

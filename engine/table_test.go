@@ -168,7 +168,7 @@ func FuzzTable(f *testing.F) {
 			op := binary.BigEndian.Uint16(ops)
 			ops = ops[2:]
 			// The top bit removes; the low byte is the home; the rest makes the key, all with one of two tags.
-			k := snapshot.Key{uint64(op&0x7f00) << 48, uint64(op&0x100)<<32 | uint64(op&0xff) | 1<<40}
+			k := snapshot.Key{uint64(op&0x7f00) << 48, uint64(op&0x100)<<33 | uint64(op&0xff) | 1<<40}
 			step(tab, want, k, op&0x8000 != 0)
 		}
 		checkTable(t, tab, want, "fuzz")

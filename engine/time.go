@@ -30,9 +30,9 @@ func (s *shard) advance(recordMs int64) bool {
 // messages, before rec: the position says so.
 func (s *shard) tick(rec *Record) {
 	minute := s.watermarkMs / minuteMs
-	first := s.tickMinute == rating.Unknown
+	before := s.tickMinute
 	s.tickMinute = minute
-	if first {
+	if before == rating.Unknown {
 		return
 	}
 	s.offset, s.recordMs, s.position = rec.Offset, s.watermarkMs, between(rec.Offset)
@@ -50,7 +50,7 @@ func (s *shard) tick(rec *Record) {
 			s.expireIdle(ss, minute)
 		}
 	}
-	if minute%60 == 0 {
+	if minute/60 != before/60 {
 		s.forgetStarts()
 	}
 }
@@ -89,7 +89,7 @@ func (s *shard) arm(ss *snapshot.Session) {
 func (s *shard) forgetStarts() {
 	for k, st := range s.starts {
 		if st.RecordMs+startKeepMs < s.watermarkMs {
-			delete(s.starts, k)
+			s.forget(k)
 		}
 	}
 }

@@ -100,9 +100,9 @@ func Decode(src []byte) (*State, error) {
 }
 
 func (r *reader) state() *State {
-	st := &State{Topic: r.str(), Partition: int32(r.i64())}
+	st := &State{Topic: r.str(), Partition: r.i32()}
 	st.NextOffset, st.WatermarkMs, st.TickMinute = r.i64(), r.i64(), r.i64()
-	st.BookOffset, st.RatingVersion = r.i64(), int32(r.i64())
+	st.BookOffset, st.RatingVersion = r.i64(), r.i32()
 	st.Names = list(r, 4, r.str)
 	st.Places = list(r, 16, func() Place { return Place{r.i64(), r.str(), r.str()} })
 	st.Plans = list(r, 24, r.plan)
@@ -198,6 +198,15 @@ func (r *reader) i64() int64 {
 		return int64(binary.LittleEndian.Uint64(b))
 	}
 	return 0
+}
+
+// i32 reads an int32 that was written as an int64.
+func (r *reader) i32() int32 {
+	v := r.i64()
+	if int64(int32(v)) != v {
+		r.fail("%d is out of range", v)
+	}
+	return int32(v)
 }
 
 func (r *reader) len(min int) int {
