@@ -117,7 +117,7 @@ func TestRandomFrames(t *testing.T) {
 		return object(at + values)
 	}
 	decoded := 0
-	for range 20_000 {
+	for range 4_000 {
 		common := member(90, "connectorId", "1", "0", `"2"`) + member(80, "transactionId", "7", "-1", `"x"`) +
 			member(80, "timestamp", `"2026-03-01T10:00:00Z"`, "null") + member(50, "idTag", `"T"`)
 		action := pick("MeterValues", "StopTransaction", "StartTransaction", "StatusNotification")
@@ -135,7 +135,7 @@ func TestRandomFrames(t *testing.T) {
 			decoded += len(got)
 		}
 	}
-	if decoded < 10_000 {
+	if decoded < 2_000 {
 		t.Errorf("%d readings only: the frames test nothing", decoded)
 	}
 }

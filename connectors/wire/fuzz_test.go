@@ -182,7 +182,7 @@ func TestRoundTrip(t *testing.T) {
 	p := newPeer(t)
 	seed := uint64(time.Now().UnixNano())
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for range 500 {
+	for range 200 {
 		readings := make([]rating.Reading, rnd.IntN(5))
 		for i := range readings {
 			readings[i] = randomReading(rnd)
