@@ -185,16 +185,9 @@ func work(ctx context.Context, e End, p engine.Partition, l *ledger, r *rand.Ran
 	if err != nil {
 		return err
 	}
-	var fd engine.Feed
-	for fd == nil { // the feed of an earlier assignment may be closing yet
-		if fd, err = e.Source.Open(p, at); err != nil {
-			fd = nil
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(5 * time.Millisecond):
-			}
-		}
+	fd := openSoon(ctx, e, p, at)
+	if fd == nil {
+		return nil
 	}
 	defer fd.Close()
 	for {
@@ -225,10 +218,21 @@ func work(ctx context.Context, e End, p engine.Partition, l *ledger, r *rand.Ran
 	}
 }
 
+// openSoon opens p as soon as the feed of an earlier assignment has closed; nil when ctx ends.
+func openSoon(ctx context.Context, e End, p engine.Partition, at int64) engine.Feed {
+	for ctx.Err() == nil {
+		if fd, err := e.Source.Open(p, at); err == nil {
+			return fd
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
 // unlessOver returns err unless ctx ended: then it is no wonder.
 func unlessOver(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if over := ctx.Err() != nil; !over {
+		return err
 	}
-	return err
+	return nil
 }

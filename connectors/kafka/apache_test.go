@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -339,7 +340,7 @@ func (a apache) rebalance(t *testing.T) {
 				t.Errorf("%s was overwritten: %+v", p, c)
 			}
 		}
-		groups = append(groups[:len(groups):len(groups)], g)
+		groups = append(slices.Clip(groups), g)
 	}
 	close(stop)
 	wg.Wait()

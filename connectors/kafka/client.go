@@ -21,9 +21,10 @@ type Client struct {
 	inflater  *inflater
 	leaders   leaderCache
 
-	mu     sync.Mutex
-	conns  map[net.Conn]struct{}
-	closed bool
+	mu          sync.Mutex
+	conns       map[net.Conn]struct{}
+	closed      bool
+	metadataMax int16 // highest version of Metadata that the brokers speak; 0: not asked yet
 }
 
 // New returns a client for cfg. It connects when it is first used. Close it.
@@ -113,8 +114,10 @@ type call struct {
 	clientID string
 	version  int16
 	// answer, if set, reads the answer's body instead of kafka-go, and the request is written in version fixed.
-	answer func(*wireReader)
-	fixed  int16
+	// A request that kafka-go cannot write at all comes as bytes, its length included.
+	answer  func(*wireReader)
+	fixed   int16
+	request []byte
 }
 
 // ApiKey implements protocol.Message.
@@ -143,10 +146,11 @@ func (r *call) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 
 // exchange is RawExchange with an answer of our own reading.
 func (r *call) exchange(rw io.ReadWriter) error {
-	if r.version < r.fixed {
-		return fmt.Errorf("the broker speaks %s up to version %d, %d is needed (Apache Kafka 2.3)", r.msg.ApiKey(), r.version, r.fixed)
-	}
-	if err := protocol.WriteRequest(rw, r.fixed, 1, r.clientID, r.msg); err != nil {
+	if r.request != nil {
+		if _, err := rw.Write(r.request); err != nil {
+			return err
+		}
+	} else if err := r.write(rw); err != nil {
 		return err
 	}
 	w := wireReader{r: rw, left: 4}
@@ -163,8 +167,16 @@ func (r *call) exchange(rw io.ReadWriter) error {
 	return w.err
 }
 
-// maxSmallAnswer bounds an answer that has no records.
-const maxSmallAnswer = 1 << 20
+// write writes the request in the fixed version.
+func (r *call) write(rw io.Writer) error {
+	if r.version < r.fixed {
+		return fmt.Errorf("%s version %d: %w", r.msg.ApiKey(), r.fixed, errVersion)
+	}
+	return protocol.WriteRequest(rw, r.fixed, 1, r.clientID, r.msg)
+}
+
+// maxSmallAnswer bounds an answer that has no records: metadata of a hundred thousand partitions has some 5 MB.
+const maxSmallAnswer = 64 << 20
 
 var _ protocol.RawExchanger = (*call)(nil)
 

@@ -113,7 +113,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// ErrClosed: the client was closed.
+// ErrClosed means that the client or the group was closed.
 var ErrClosed = errors.New("kafka client is closed")
 
 // verdictOf judges err: by the broker's code if there is one in it, else it was the network and worth a retry. An end

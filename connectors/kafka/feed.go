@@ -24,7 +24,6 @@ type feed struct {
 	retryAt  time.Time
 	doubt    bool // the broker says that next is outside the log; maintain finds out
 	beyond   int  // how often in a row next was found beyond the end
-	gone     *patience
 	ended    bool
 	err      error
 }
@@ -74,7 +73,7 @@ func (fd *feed) released() {
 // deliver hands an answer's records to the shard and moves the feed on. It returns an error that ends the feed. mu is
 // held; the feed owns a.records from here on.
 func (fd *feed) deliver(a *answer) error {
-	fd.tries, fd.beyond, fd.gone = 0, 0, nil
+	fd.tries, fd.beyond = 0, 0
 	if len(a.records) == 0 {
 		// Nothing for us yet, or other partitions filled the answer. A request that may wait at the broker is right in
 		// both cases: it is answered at once if there is something.

@@ -33,6 +33,7 @@ type fetcher struct {
 	leaders map[string]*leader
 	known   *clusterMeta // the newest
 	answers uint64
+	ids     map[string][16]byte // topic ids when we began
 	gone    map[string]*patience
 }
 
@@ -50,7 +51,7 @@ var errOversized = fmt.Errorf("a record batch is larger than %d bytes", maxParti
 func (c *Client) newFetcher(counts map[string]int, onHalt func(error)) *fetcher {
 	f := &fetcher{
 		c: c, onHalt: onHalt, wake: make(chan struct{}, 1), counts: counts,
-		feeds: map[engine.Partition]*feed{}, leaders: map[string]*leader{}, gone: map[string]*patience{},
+		feeds: map[engine.Partition]*feed{}, leaders: map[string]*leader{}, gone: map[string]*patience{}, ids: map[string][16]byte{},
 	}
 	for t := range counts {
 		f.topics = append(f.topics, t)

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/wattline/wattline/engine"
 )
@@ -252,6 +254,22 @@ func TestTopicMadeAnew(t *testing.T) {
 	if err := fake.CreateTopic(readings, 1, nil); err != nil {
 		t.Fatal(err)
 	}
+	wantHalt(t, ended(t, fd), "topic-recreated")
+}
+
+// TestTopicMadeAnewUnnoticed: brokers that tell no topic ids show it only by the offsets.
+func TestTopicMadeAnewUnnoticed(t *testing.T) {
+	fake, c := startFake(t, nil, kfake.SeedTopics(1, readings), kfake.MaxVersions(kversion.V2_4_0()))
+	f := startFetcher(t, c, 1)
+	fd := mustOpen(t, f, 0, 0)
+	mustProduce(t, c, 0, numbered(10))
+	collect(t, fd, 10)
+	if err := fake.DeleteTopic(readings); err != nil {
+		t.Fatal(err)
+	}
+	if err := fake.CreateTopic(readings, 1, nil); err != nil {
+		t.Fatal(err)
+	}
 	wantHalt(t, ended(t, fd), "offset-beyond-log-end")
 }
 
@@ -263,10 +281,8 @@ func TestPartitionCountChanges(t *testing.T) {
 	fd := mustOpen(t, f, 0, 0)
 	mustProduce(t, c, 0, numbered(10))
 	collect(t, fd, 10)
-	if err := fake.DeleteTopic(readings); err != nil {
-		t.Fatal(err)
-	}
-	if err := fake.CreateTopic(readings, 4, nil); err != nil {
+	kc := &kafkago.Client{Addr: kafkago.TCP(fake.ListenAddrs()...), Transport: c.transport}
+	if _, err := kc.CreatePartitions(testContext(t), &kafkago.CreatePartitionsRequest{Topics: []kafkago.TopicPartitionsConfig{{Name: readings, Count: 4}}}); err != nil {
 		t.Fatal(err)
 	}
 	wantHalt(t, ended(t, fd), "partition-count-changed")

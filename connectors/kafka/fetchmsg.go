@@ -28,8 +28,8 @@ const (
 	readCommitted = 1
 )
 
-// errVersion: the broker is too old or too new.
-var errVersion = errors.New("the broker does not speak Fetch version 11; Apache Kafka 2.3 to 4.x does")
+// errVersion: the broker is too old or too new for us.
+var errVersion = errors.New("the broker does not speak the version that is needed; Apache Kafka 2.3 to 4.x does")
 
 // ask is one partition of a fetch request.
 type ask struct {
@@ -81,7 +81,7 @@ var _ protocol.RawExchanger = (*fetchMsg)(nil)
 // RawExchange implements protocol.RawExchanger.
 func (m *fetchMsg) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if m.version != fetchVersion {
-		return nil, errVersion
+		return nil, fmt.Errorf("fetch in version %d: %w", fetchVersion, errVersion)
 	}
 	m.fill()
 	if err := protocol.WriteRequest(rw, fetchVersion, 1, m.clientID, &m.req); err != nil {

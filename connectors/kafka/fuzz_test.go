@@ -99,3 +99,13 @@ func FuzzFetchAnswer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMetadataAnswer: any bytes as an answer give an error or metadata, never a panic.
+func FuzzMetadataAnswer(f *testing.F) {
+	f.Add(metadataAnswer())
+	f.Add(metadataAnswer()[:40])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		md := &clusterMeta{brokers: map[int32]string{}, topics: map[string]topicMeta{}}
+		md.read(&wireReader{r: bytes.NewReader(data), left: len(data)})
+	})
+}

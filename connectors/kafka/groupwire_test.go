@@ -12,8 +12,10 @@ import (
 )
 
 func exampleClaim() claim {
-	return claim{topics: []string{"q", "r"}, address: "10.0.0.1:8080", generation: 300,
-		owned: []engine.Partition{{Topic: "q", Number: 2}, {Topic: "r", Number: 0}, {Topic: "r", Number: 500}}}
+	return claim{
+		topics: []string{"q", "r"}, address: "10.0.0.1:8080", generation: 300,
+		owned: []engine.Partition{{Topic: "q", Number: 2}, {Topic: "r", Number: 0}, {Topic: "r", Number: 500}},
+	}
 }
 
 func examplePeers() []Peer {

@@ -13,6 +13,10 @@ import (
 
 var _ engine.LogReader = (*Client)(nil)
 
+// emptyAnswers is how often in a row a broker must have nothing from an offset on for the rest up to the end to count as
+// compacted away.
+const emptyAnswers = 3
+
 // readChunk is how many records ReadLog takes from a batch at a time.
 const readChunk = 256
 
@@ -37,7 +41,7 @@ func (c *Client) ReadLog(ctx context.Context, topic string, partition int32, fro
 	}
 	at := from
 	r := logRead{c: c, p: p, end: end, fn: fn, msg: c.newFetchMsg(true), maxBytes: int32(c.cfg.Fetch.MaxBytesPerPartition)}
-	for at < end {
+	for at < end && r.empty < emptyAnswers {
 		if at, err = r.step(ctx, at); err != nil {
 			return 0, err
 		}
@@ -65,6 +69,7 @@ type logRead struct {
 	fn       func(engine.Record) error
 	msg      *fetchMsg
 	maxBytes int32
+	empty    int // answers without records in a row
 	records  [readChunk]engine.Record
 }
 
@@ -103,6 +108,11 @@ func (r *logRead) consume(a *answer, at int64) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read log %s: %w", r.p, err)
 	}
+	if len(a.records) == 0 && a.stable >= r.end {
+		r.empty++
+		return at, nil
+	}
+	r.empty = 0
 	if whole == 0 {
 		if len(a.records) > 0 {
 			if r.maxBytes >= maxPartitionBytes/2 {

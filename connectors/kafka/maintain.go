@@ -16,6 +16,7 @@ const (
 	haltBelowStart   = "offset-below-log-start"
 	haltBeyondEnd    = "offset-beyond-log-end"
 	haltTopicGone    = "topic-gone"
+	haltRecreated    = "topic-recreated"
 	haltCountChanged = "partition-count-changed"
 )
 
@@ -92,6 +93,12 @@ func (f *fetcher) apply(md *clusterMeta) (again bool) {
 			continue
 		}
 		delete(f.gone, topic)
+		if id := f.ids[topic]; id != tm.id && id != [16]byte{} {
+			f.halt(topic, haltRecreated, fmt.Sprintf("topic had the id %x when this engine started and has %x now", id, tm.id),
+				"the topic was deleted and made anew: what was unread in it is lost, and its offsets mean other records now; see the runbook before `wattline adopt`")
+			continue
+		}
+		f.ids[topic] = tm.id
 		if n := len(tm.leaders); n != f.counts[topic] {
 			f.halt(topic, haltCountChanged,
 				fmt.Sprintf("topic had %d partitions when this engine started and has %d now", f.counts[topic], n),

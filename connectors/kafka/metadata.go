@@ -24,6 +24,7 @@ type clusterMeta struct {
 // topicMeta is what a broker said about one topic.
 type topicMeta struct {
 	code    kafkago.Error
+	id      [16]byte // zero where the broker does not tell
 	leaders []string // address by partition number; "" while it has no leader
 }
 
@@ -31,6 +32,11 @@ type topicMeta struct {
 func (c *Client) metadata(ctx context.Context, topics []string) (*clusterMeta, error) {
 	if topics == nil {
 		topics = []string{} // null means all
+	}
+	if ids, err := c.hasTopicIDs(ctx); err != nil {
+		return nil, err
+	} else if ids {
+		return c.metadataWithIDs(ctx, topics)
 	}
 	res, err := c.do(ctx, anyBroker, &metadata.Request{TopicNames: topics}, 0)
 	if err != nil {

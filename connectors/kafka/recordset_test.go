@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -163,8 +165,11 @@ func theirRecords(sets []byte) ([]rec, error) {
 	var out []rec
 	for rs.Records != nil {
 		r, err := rs.Records.ReadRecord()
-		if err != nil {
+		if errors.Is(err, io.EOF) {
 			break
+		}
+		if err != nil {
+			return out, err
 		}
 		k, errK := protocol.ReadAll(r.Key)
 		v, errV := protocol.ReadAll(r.Value)

@@ -32,8 +32,10 @@ type TopicSpec struct {
 // ReferenceTopic is the log of tariffs, chargers, sites and contracts: one partition, kept for ever, never compacted.
 // A book is a prefix of it.
 func ReferenceTopic(name string) TopicSpec {
-	return TopicSpec{Name: name, Partitions: 1, ExactPartitions: true,
-		Require: map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}}
+	return TopicSpec{
+		Name: name, Partitions: 1, ExactPartitions: true,
+		Require: map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
+	}
 }
 
 // StateTopic holds snapshots by key: compacted and nothing else, as time must not take the newest one.

@@ -157,8 +157,8 @@ func (l logger) Logf(level kfake.LogLevel, format string, args ...any) {
 	}
 	switch level {
 	case kfake.LogLevelError:
-		l.to.Error("embedded kafka: " + fmt.Sprintf(format, args...))
+		l.to.Error("embedded kafka", "says", fmt.Sprintf(format, args...))
 	case kfake.LogLevelWarn:
-		l.to.Warn("embedded kafka: " + fmt.Sprintf(format, args...))
+		l.to.Warn("embedded kafka", "says", fmt.Sprintf(format, args...))
 	}
 }
