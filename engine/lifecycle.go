@@ -70,7 +70,7 @@ func (s *shard) endedBefore(r *rating.Reading) bool {
 // meterUnknown takes a meter message whose session is not known: it may belong to one that ended, to a Start
 // whose answer was not seen, to no session at all (clock-aligned readings), or it opens one.
 func (s *shard) meterUnknown(r *rating.Reading, key snapshot.Key) {
-	if len(r.Transaction) == 0 || s.endedBefore(r) {
+	if noTransaction(r.Transaction) || s.endedBefore(r) {
 		s.stats.Outside.Add(1)
 		return
 	}
@@ -94,6 +94,12 @@ func (s *shard) meterUnknown(r *rating.Reading, key snapshot.Key) {
 		connector: connector, transaction: r.Transaction, atMs: r.AtMs, registerMwh: r.RegisterMwh, power: r.PowerMicroW,
 		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: FlagNoStart | s.softFlags(r),
 	}, r)
+}
+
+// noTransaction says that a meter reading names no session that it could open: chargers send 0 or -1 outside
+// one (seen in real logs: docs/formats/ocpp16-envelope.md). A session that a Start or an answer gave such an id is found before this is asked.
+func noTransaction(id []byte) bool {
+	return len(id) == 0 || string(id) == "0" || string(id) == "-1"
 }
 
 func (s *shard) softFlags(r *rating.Reading) SessionFlags {
@@ -223,7 +229,8 @@ func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []by
 		connector: connector, transaction: transaction, atMs: st.AtMs, registerMwh: st.RegisterMwh, power: rating.Unknown,
 		current: rating.Unknown, state: state, seq: rating.Unknown, offset: st.Offset, flags: SessionFlags(st.Flags),
 	}, nil)
-	if c := &s.connectors[connector]; c.StatusMs != rating.Unknown && c.StatusMs >= st.AtMs {
+	if c := &s.connectors[connector]; c.StatusMs != rating.Unknown && c.StatusMs >= st.AtMs &&
+		rating.ChargeState(c.Status) < rating.StateReserved {
 		s.change(ss, c.StatusMs, rating.ChargeState(c.Status))
 	}
 	return ss

@@ -341,14 +341,14 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 		r.RegisterMwh < minRegisterWh || r.RegisterMwh > maxRegister ||
 		r.AtMs <= ss.Rate.LastMs || r.AtMs > s.recordMs+flagAheadMs || r.AtMs < s.recordMs-flagLateMs ||
 		adj < ss.Rate.LastMwh || r.Context == rating.ContextBegin || r.Context == rating.ContextEnd ||
-		r.AtMs-ss.Rate.LastMs > s.maxGapMs || r.Seq <= ss.LastSeq || r.State >= rating.StateReserved || r.Flags != 0 || len(s.changes) != 0 {
+		r.AtMs-ss.Rate.LastMs > s.maxGapMs || (r.Seq <= ss.LastSeq && r.Seq != rating.Unknown) || r.State >= rating.StateReserved || r.Flags != 0 || len(s.changes) != 0 {
 		return false
 	}
 	state := r.State
 	if state == rating.StateUnchanged {
 		state = ss.Rate.Charge
 	}
-	s.noteSeq(ss, r.Seq)
+	s.repeated(ss, r) // it is not: it is newer than all before it
 	ss.Readings++
 	ss.LastRecordMs = max(ss.LastRecordMs, s.recordMs)
 	pt := rating.Point{AtMs: r.AtMs, RegisterMwh: adj, PowerMicroW: r.PowerMicroW, CurrentNanoA: r.CurrentNanoA, State: state}

@@ -49,7 +49,7 @@ type ReadingFlags uint16
 // The findings of decoders.
 const (
 	ReadingPhaseSum     ReadingFlags = 1 << iota // the register is the sum of the phases: no total was sent
-	ReadingUnitGuessed                           // no unit and no measurand: taken as the standard's defaults
+	ReadingUnitGuessed                           // the register came without a unit: taken as the standard's Wh
 	ReadingNoZone                                // the timestamp had no zone: taken as UTC
 	ReadingStopUnknown                           // meterStop was -1: the end register is unknown
 	ReadingAtUnreadable                          // the timestamp was empty or nonsense: the Kafka record's time is used
