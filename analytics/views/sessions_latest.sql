@@ -37,5 +37,3 @@ AS SELECT
     toDecimal128(reservation_ms, 3) / 1000 AS reservation_s,
     excl, incl, flag_names AS flags, readings, held_reason, topic, partition, version
 FROM {{.Database}}.sessions FINAL
--- Versions of a session share its start, so its partition: nothing is replaced across partitions.
-SETTINGS do_not_merge_across_partitions_select_final = 1

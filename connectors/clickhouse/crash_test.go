@@ -2,10 +2,19 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/wattline/wattline/engine"
 )
@@ -21,7 +30,7 @@ func TestKilledStore(t *testing.T) {
 	charges := makeCharges(20_000, 0, 1)
 	want := charges.Sums()
 	vain := 0
-	for round := range 4 {
+	for round := range 3 {
 		cfg, kill := startChild(t, dir)
 		s := open(t, cfg)
 		if err := s.Migrate(t.Context(), nil); err != nil {
@@ -66,4 +75,41 @@ func TestKilledStore(t *testing.T) {
 		kill()
 	}
 	t.Logf("%d tokens were noted without rows", vain)
+}
+
+// C1: an insert that ClickHouse did and whose answer was lost is an error, and was sent once. Its rows are there.
+func TestLostAnswer(t *testing.T) {
+	cfg := testConfig(t)
+	direct := open(t, cfg)
+	if err := direct.Migrate(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	backend := &url.URL{Scheme: "http", Host: cfg.Addrs[0]}
+	var inserts atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pass := httputil.NewSingleHostReverseProxy(backend)
+		if !strings.HasPrefix(r.URL.Query().Get("query"), "INSERT INTO") {
+			pass.ServeHTTP(w, r)
+			return
+		}
+		inserts.Add(1)
+		pass.ServeHTTP(httptest.NewRecorder(), r)
+		panic(http.ErrAbortHandler) // closes the connection without an answer
+	}))
+	defer proxy.Close()
+	cfg.Addrs = []string{strings.TrimPrefix(proxy.URL, "http://")}
+	s := open(t, cfg)
+	for i := range int64(3) { // the later ones on connections that were used before
+		in := insertOf(i, makeCharges(3000, 1, 1))
+		err := s.Insert(t.Context(), in)
+		if err == nil || errors.Is(err, ErrRefused) {
+			t.Errorf("a lost answer is transient, got %v", err)
+		}
+		if diff := cmp.Diff(in.Charges.Sums(), readBack(t, s, in)); diff != "" {
+			t.Errorf("read-back (-want +got):\n%s", diff)
+		}
+		if n := inserts.Load(); n != i+1 {
+			t.Errorf("%d inserts were sent for %d attempts", n, i+1)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -34,13 +35,8 @@ func refusals() []int32 {
 // classify wraps err with ErrRefused where a retry is in vain.
 func classify(err error) error {
 	var ex *ch.Exception
-	if !errors.As(err, &ex) {
-		return err
-	}
-	for _, code := range refusals() {
-		if ex.Code == code {
-			return fmt.Errorf("%w: %w", ErrRefused, err)
-		}
+	if errors.As(err, &ex) && slices.Contains(refusals(), ex.Code) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"math"
 	"path"
 	"strconv"
 	"strings"
@@ -79,7 +78,7 @@ func (c Config) schemaData() schemaData {
 	}
 	d.Settings = strings.Join(c.tableSettings(), ", ")
 	var names []string
-	for _, n := range engine.SessionFlags(math.MaxUint32).Names() {
+	for _, n := range (^engine.SessionFlags(0)).Names() {
 		names = append(names, quote(n))
 	}
 	d.FlagNames = "[" + strings.Join(names, ", ") + "]"

@@ -116,8 +116,10 @@ func (s *Store) SessionSums(ctx context.Context, ids [][16]byte) iter.Seq2[Sessi
 		for i, id := range ids {
 			list[i] = quote(uuid.UUID(id).String())
 		}
-		// IN, not has(): only the former uses the index on session_id.
-		where = " WHERE session_id IN (SELECT arrayJoin(CAST([" + strings.Join(list, ", ") + "] AS Array(UUID))))"
+		where = " WHERE session_id IN (" + strings.Join(list, ", ") + ")"
+	}
+	if ids != nil && len(ids) == 0 {
+		return func(func(SessionSum, error) bool) {}
 	}
 	sql := "SELECT session_id, toInt64(count()), sumIf(energy_mwh, kind = 'usage'), sum(energy_mwh), " +
 		"ifNull(sum(excl_micros), 0), count() != count(excl_micros), sum(incl_micros) FROM " + s.table("charges") + where +
