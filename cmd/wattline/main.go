@@ -36,9 +36,11 @@ type command struct {
 // commands is the list of subcommands in the order of the help. A new one is a file and a line here.
 func commands() []command {
 	return []command{
+		demoCommand(),
 		runCommand(),
 		storeCommand(),
 		kafkaCommand(),
+		referenceLoadCommand(),
 		migrateCommand(),
 		configCheckCommand(),
 		configShowCommand(),

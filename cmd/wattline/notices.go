@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+)
+
+// notices keeps the warnings and errors that were logged, for a view that has the screen to itself.
+type notices struct {
+	mu    sync.Mutex
+	lines []string
+	total int
+}
+
+// noticesKept is how many are kept.
+const noticesKept = 3
+
+// noticeHandler hands records on, and notes warnings.
+type noticeHandler struct {
+	slog.Handler
+	to    *notices
+	attrs []slog.Attr
+}
+
+// newNotices returns a logger on h and what will have heard its warnings.
+func newNotices(h slog.Handler) (*slog.Logger, *notices) {
+	n := &notices{}
+	return slog.New(&noticeHandler{Handler: h, to: n}), n
+}
+
+// Handle implements slog.Handler.
+func (h *noticeHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		var b strings.Builder
+		b.WriteString(r.Time.Format("15:04:05 ") + r.Message)
+		for _, a := range h.attrs {
+			fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+		}
+		r.Attrs(func(a slog.Attr) bool {
+			fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+			return true
+		})
+		h.to.add(b.String())
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h *noticeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &noticeHandler{h.Handler.WithAttrs(attrs), h.to, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+}
+
+// WithGroup implements slog.Handler.
+func (h *noticeHandler) WithGroup(name string) slog.Handler {
+	return &noticeHandler{h.Handler.WithGroup(name), h.to, h.attrs}
+}
+
+func (n *notices) add(line string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lines = append(n.lines, line)
+	n.lines = n.lines[max(0, len(n.lines)-noticesKept):]
+	n.total++
+}
+
+// newest returns the newest notices, oldest first, and how many there ever were.
+func (n *notices) newest() ([]string, int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]string(nil), n.lines...), n.total
+}
