@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -33,6 +34,32 @@ func TestMigrate(t *testing.T) {
 	}
 	if n := text(t, s, "SELECT toString(count()) FROM "+s.table("charges")); n != "30" {
 		t.Errorf("%s rows after migrating again, want 30", n)
+	}
+}
+
+// Engines that start at the same moment migrate at the same moment.
+func TestMigrateTogether(t *testing.T) {
+	cfg := testConfig(t)
+	views := []View{
+		{Name: "v1", Definition: "(n UInt64 COMMENT 'rows') AS SELECT count() AS n FROM {{.Database}}.charges", Comment: "c"},
+		{Name: "v2", Definition: "(n UInt64 COMMENT 'rows') AS SELECT n FROM {{.Database}}.v1", Comment: "c"},
+	}
+	var wg sync.WaitGroup
+	for range 6 {
+		s := open(t, cfg)
+		wg.Go(func() {
+			for range 3 {
+				if err := s.Migrate(t.Context(), views); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	s := open(t, cfg)
+	mustInsert(t, s, insertOf(1, makeCharges(3, 1, 1)))
+	if got := text(t, s, "SELECT toString(n) FROM "+s.table("v2")); got != "3" {
+		t.Errorf("the view says %s, want 3", got)
 	}
 }
 
