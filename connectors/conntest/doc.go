@@ -7,5 +7,6 @@
 //
 // What is checked: S1 no gap, no double, in order; S2 after a crash everything from the committed offset comes again;
 // S3 who releases nothing stops nobody else; S4 commits tile the offset line whoever makes them, through crashes and
-// rebalances; S5 an offset beyond the log halts; S6 closing is final and clean.
+// rebalances; S5 an offset beyond the log halts; S6 closing is final and
+// clean; S7 the bounds of the log are those that reading finds.
 package conntest

@@ -231,8 +231,10 @@ func openSoon(ctx context.Context, e End, p engine.Partition, at int64) engine.F
 
 // unlessOver returns err unless ctx ended: then it is no wonder.
 func unlessOver(ctx context.Context, err error) error {
-	if over := ctx.Err() != nil; !over {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
 		return err
 	}
-	return nil
 }

@@ -35,7 +35,7 @@ const caseTimeout = 60 * time.Second
 // SourceSuite runs all cases, each with a rig of its own. The seed of the random ones is in their output.
 func SourceSuite(t *testing.T, newRig func(t *testing.T) Rig) {
 	for name, run := range map[string]func(*testing.T, Rig){
-		"no gap": noGap, "crash": crash, "stall": stall, "beyond end": beyondEnd, "close": closing, "rebalance": rebalance,
+		"no gap": noGap, "crash": crash, "stall": stall, "beyond end": beyondEnd, "close": closing, "bounds": bounds, "rebalance": rebalance,
 	} {
 		t.Run(name, func(t *testing.T) { run(t, newRig(t)) })
 	}
@@ -247,6 +247,20 @@ func beyondEnd(t *testing.T, rig Rig) {
 		}
 	case <-ctx.Done():
 		t.Error("a feed beyond the end waits")
+	}
+}
+
+// bounds (S7): an empty partition begins where it ends, a filled one ends at the offset that its next record gets.
+func bounds(t *testing.T, rig Rig) {
+	ctx := bounded(t)
+	e := alone(t, rig, "a")
+	defer e.Close()
+	for i := range int64(3) {
+		start, end, err := e.Source.Bounds(ctx, engine.Partition{Topic: rig.Topic, Number: 1})
+		if start != 0 || end != 70*i || err != nil {
+			t.Errorf("after %d records the log reaches from %d to %d, %v", 70*i, start, end, err)
+		}
+		rig.Produce(t, 1, messages(1, int(70*i), 70))
 	}
 }
 

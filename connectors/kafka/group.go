@@ -128,6 +128,12 @@ func (g *Group) Open(p engine.Partition, from int64) (engine.Feed, error) {
 	return g.fetch.open(p, from)
 }
 
+// Bounds implements engine.Source. It retries what can be retried until ctx ends. The end is that of what is replicated:
+// records of open transactions are before it.
+func (g *Group) Bounds(ctx context.Context, p engine.Partition) (start, end int64, err error) {
+	return g.c.offsetsOf(ctx, p, false)
+}
+
 // Peers returns who is in the group, with their API addresses and partitions, as of the last assignment. The slices
 // are shared: read only.
 func (g *Group) Peers() []Peer {

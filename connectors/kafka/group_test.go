@@ -393,6 +393,44 @@ func TestSessionLost(t *testing.T) {
 	commitAt(t, g, part(0), 3, "")
 }
 
+// TestDeadForGood: who does not come back within the session loses its partitions to the others, commits included.
+func TestDeadForGood(t *testing.T) {
+	fake, _ := startFake(t, nil, kfake.SeedTopics(4, readings), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	short := func(c *Config) { c.Group.SessionTimeout = 500 * time.Millisecond }
+	a := member(t, fake, "a", short)
+	settled(t, 4, a)
+	b := member(t, fake, "b", short)
+	shares := settled(t, 4, a, b)
+	commitAt(t, b, shares[1][0], 42, "last words")
+	if err := b.Close(); err != nil { // as a kill: it does not leave
+		t.Fatal(err)
+	}
+	settled(t, 4, a)
+	if c := committed(t, a, shares[1][0]); c != (engine.Commit{Offset: 42, Metadata: "last words"}) {
+		t.Errorf("committed %+v", c)
+	}
+	commitAt(t, a, shares[1][0], 43, "")
+}
+
+// TestHeartbeatsWaitForNothing holds I5: a member whose commits hang at the coordinator stays in the group.
+func TestHeartbeatsWaitForNothing(t *testing.T) {
+	fake, _ := startFake(t, nil, kfake.SeedTopics(2, readings), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	g := member(t, fake, "a", func(c *Config) { c.Group.SessionTimeout = 400 * time.Millisecond })
+	first := next(t, g)
+	stuck := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.CoordinatorLoadInProgress, Count: -1})
+	done := make(chan error, 1)
+	go func() { done <- g.Commit(testContext(t), part(0), engine.Commit{Offset: 1}) }()
+	time.Sleep(1200 * time.Millisecond) // three sessions
+	stuck.Remove()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if g.mu.Lock(); g.current.Generation != first.Generation || g.round != 1 {
+		t.Errorf("generation %d, round %d: the session ended", g.current.Generation, g.round)
+	}
+	g.mu.Unlock()
+}
+
 func TestJoinRefused(t *testing.T) {
 	f := func(err *kerr.Error, want string) {
 		t.Helper()
