@@ -258,7 +258,7 @@ func (a apache) staticRestart(t *testing.T) {
 	settled(t, 6, first)
 	second := a.member(t, topic, "second")
 	shares := settled(t, 6, first, second)
-	generation := second.current.Generation
+	generation := generationOf(second)
 	for i, g := range []*Group{first, second} {
 		p := shares[i][0]
 		commitAt(t, g, p, 7, string(bytes.Repeat([]byte("p"), metadataLimit)))
@@ -304,6 +304,7 @@ func (a apache) rebalance(t *testing.T) {
 	const n = 12
 	topic := a.topic(t, a.client(t, nil), "rebalance", n)
 	groups := []*Group{a.member(t, topic, "m0")}
+	m0 := groups[0]
 	settled(t, n, groups...)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -316,7 +317,7 @@ func (a apache) rebalance(t *testing.T) {
 					return
 				default:
 				}
-				err := groups[0].Commit(testContext(t), p, engine.Commit{Offset: offset, Metadata: "m0"})
+				err := m0.Commit(testContext(t), p, engine.Commit{Offset: offset, Metadata: "m0"})
 				if errors.Is(err, engine.ErrLost) {
 					return
 				}
@@ -327,7 +328,6 @@ func (a apache) rebalance(t *testing.T) {
 			}
 		})
 	}
-	m0 := groups[0]
 	for i := 1; i < 3; i++ {
 		g := a.member(t, topic, fmt.Sprintf("m%d", i))
 		shares := settled(t, n, append(groups, g)...)

@@ -74,6 +74,12 @@ func settled(t testing.TB, partitions int, groups ...*Group) [][]engine.Partitio
 	}
 }
 
+func generationOf(g *Group) int32 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.current.Generation
+}
+
 func commitAt(t testing.TB, g *Group, p engine.Partition, offset int64, plan string) {
 	t.Helper()
 	if err := g.Commit(testContext(t), p, engine.Commit{Offset: offset, Metadata: plan}); err != nil {
@@ -164,7 +170,7 @@ func TestStaticRestart(t *testing.T) {
 	settled(t, 6, a)
 	b := member(t, fake, "b", nil)
 	before := settled(t, 6, a, b)
-	generation := b.current.Generation
+	generation := generationOf(b)
 	if err := b.Close(); err != nil { // as a kill: it does not leave
 		t.Fatal(err)
 	}
