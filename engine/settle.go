@@ -40,11 +40,7 @@ func (w *settler) settle(ctx context.Context, b *Block, recovered bool) (Snapsho
 	planned := w.clock.Now()
 	if b.Row.Last >= b.Row.First {
 		for _, in := range b.inserts() {
-			insert := w.insert
-			if in.Table == TableSessions {
-				insert = w.insertVersions
-			}
-			if err := insert(ctx, in, recovered, &planned); err != nil {
+			if err := w.insert(ctx, in, recovered, &planned); err != nil {
 				return ref, err
 			}
 		}
@@ -153,33 +149,6 @@ func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planne
 			if err := wait.sleep(ctx, w.clock); err != nil {
 				return err
 			}
-		}
-	}
-}
-
-// insertVersions runs an insert into sessions. Its rows can not be counted back: a merge, or the insert itself,
-// drops a version that a newer one replaces. They need not be: a version that is inserted twice is the same
-// version. So every attempt after an unclean one has a token of its own, and its OK is believed.
-func (w *settler) insertVersions(ctx context.Context, in *Insert, recovered bool, planned *time.Time) error {
-	token := in.Token
-	defer func() { in.Token = token }()
-	wait := newBackoff(w.cfg.InsertBackoffMax)
-	for attempt := 1; ; attempt++ {
-		if err := w.freshen(ctx, planned); err != nil {
-			return err
-		}
-		stamp := strconv.FormatInt(w.clock.Now().UnixNano(), 36)
-		in.QueryID = queryPrefix(token) + strconv.Itoa(attempt) + "-" + stamp
-		if attempt > 1 || recovered {
-			in.Token = token + "#" + stamp
-		}
-		err := w.sink.Insert(ctx, in)
-		if err == nil {
-			return nil
-		}
-		w.log.Warn("insert failed, trying again", "token", token, "attempt", attempt, "error", err)
-		if err := wait.sleep(ctx, w.clock); err != nil {
-			return err
 		}
 	}
 }

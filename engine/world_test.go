@@ -25,6 +25,7 @@ type world struct {
 	commits  map[Partition]Commit
 	charges  []chargeRow
 	sessions map[string]sessionRow // session -> newest version
+	versions []versionRow
 	blocks   []BlockRow
 	tokens   map[string]bool
 	reject   map[string]string // key -> value
@@ -42,6 +43,13 @@ type chargeRow struct {
 	text  string // all of the row but its block
 	c     rating.Charge
 	id    [16]byte
+}
+
+type versionRow struct {
+	part  Partition
+	block int64
+	month int32
+	sums  Sums
 }
 
 type sessionRow struct {
@@ -257,6 +265,7 @@ func (w *world) putCharges(in *Insert) {
 
 func (w *world) putSessions(in *Insert) {
 	r := in.Sessions
+	w.versions = append(w.versions, versionRow{in.Partition, in.First, in.Month, r.Sums()})
 	for i := range r.Version {
 		id := fmt.Sprintf("%x", r.SessionID[i])
 		if old, ok := w.sessions[id]; ok && old.version > r.Version[i] {
@@ -284,6 +293,14 @@ func (w *world) ReadBack(_ context.Context, p Partition, first int64, t Table, m
 		for _, b := range w.blocks {
 			if b.First == first && b.Partition == p {
 				s.Rows++
+			}
+		}
+		return s, nil
+	}
+	if t == TableSessions {
+		for _, v := range w.versions {
+			if v.block == first && v.part == p && v.month == month {
+				s.add(v.sums)
 			}
 		}
 		return s, nil
