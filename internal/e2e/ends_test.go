@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -133,30 +132,43 @@ func (s *scene) openStore() *clickhouse.Store {
 	return store
 }
 
-// driverConn is the store as any program sees it: clickhouse-go over HTTP, with the settings of its own manual.
-func (s *scene) driverConn(user, password string) driver.Conn {
-	s.t.Helper()
+// sqlEnd is a ClickHouse interface and who asks there.
+type sqlEnd struct{ addr, database, user, password string }
+
+// sql is the scene's database in the shared store, for the user that may do everything.
+func (s *scene) sql() sqlEnd {
+	return sqlEnd{shared.storeAddr, s.name, "default", shared.password}
+}
+
+// reader is the same for the user that may only read.
+func (s *scene) reader() sqlEnd {
+	return sqlEnd{shared.storeAddr, s.name, "reader", shared.readerPassword}
+}
+
+// driver is the store as any program sees it: clickhouse-go over HTTP, with the settings of its own manual.
+func (q sqlEnd) driver(t *testing.T) driver.Conn {
+	t.Helper()
 	conn, err := ch.Open(&ch.Options{
-		Protocol: ch.HTTP, Addr: []string{shared.storeAddr}, Auth: ch.Auth{Database: s.name, Username: user, Password: password},
+		Protocol: ch.HTTP, Addr: []string{q.addr}, Auth: ch.Auth{Database: q.database, Username: q.user, Password: q.password},
 		Compression: &ch.Compression{Method: ch.CompressionLZ4},
 	})
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	return conn
 }
 
 // curl asks as `curl -u user:password --data-binary QUERY 'http://.../?database=...'` does.
-func (s *scene) curl(user, password, query string) (string, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+func (q sqlEnd) curl(ctx context.Context, query string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	to := "http://" + shared.storeAddr + "/?" + url.Values{"database": {s.name}}.Encode()
+	to := "http://" + q.addr + "/?" + url.Values{"database": {q.database}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(query))
 	if err != nil {
 		return "", err
 	}
-	req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	req.SetBasicAuth(q.user, q.password)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", err
@@ -169,12 +181,18 @@ func (s *scene) curl(user, password, query string) (string, error) {
 	return strings.TrimRight(string(b), "\n"), err
 }
 
-// ask is curl of a statement that has to work, as the user that may do everything.
-func (s *scene) ask(query string) string {
-	s.t.Helper()
-	out, err := s.curl("default", shared.password, query)
+// ask is curl of a statement that has to work.
+func (q sqlEnd) ask(t *testing.T, query string) string {
+	t.Helper()
+	out, err := q.curl(t.Context(), query)
 	if err != nil {
-		s.t.Fatalf("%s: %v", query, err)
+		t.Fatalf("%s: %v", query, err)
 	}
 	return out
+}
+
+// ask asks the scene's database.
+func (s *scene) ask(query string) string {
+	s.t.Helper()
+	return s.sql().ask(s.t, query)
 }

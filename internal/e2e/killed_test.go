@@ -54,9 +54,9 @@ func sessionName(chargePoint string, connector int32, transaction string) string
 
 // stored reads the same from ClickHouse, once as sessions_latest tells it and once as the rows of charges add up.
 // Times and readings are not in the rows; they are copied from the other.
-func (s *scene) stored() (latest, summed map[string]priced) {
-	s.t.Helper()
-	out := s.ask(`SELECT l.charge_point, l.connector, l.transaction, toString(l.status) AS status, toInt64(l.readings) AS readings,
+func stored(t *testing.T, q sqlEnd) (latest, summed map[string]priced) {
+	t.Helper()
+	out := q.ask(t, `SELECT l.charge_point, l.connector, l.transaction, toString(l.status) AS status, toInt64(l.readings) AS readings,
 		toInt64(l.energy_kwh * 1000000) AS energy, toInt64(l.charging_s * 1000) AS charging, toInt64(l.parking_s * 1000) AS parking,
 		toInt64(l.reservation_s * 1000) AS reserved, l.currency AS currency,
 		ifNull(toString(toInt64(l.excl * 1000000)), 'unknown') AS excl, toInt64(l.incl * 1000000) AS incl,
@@ -83,11 +83,11 @@ func (s *scene) stored() (latest, summed map[string]priced) {
 		d := json.NewDecoder(strings.NewReader(line))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&r); err != nil {
-			s.t.Fatalf("%v in %s", err, line)
+			t.Fatalf("%v in %s", err, line)
 		}
 		name := sessionName(r.ChargePoint, r.Connector, r.Transaction)
 		if _, ok := latest[name]; ok {
-			s.t.Errorf("sessions_latest has %s twice", name)
+			t.Errorf("sessions_latest has %s twice", name)
 		}
 		p := priced{
 			Status: r.Status, Readings: r.Readings, EnergyMwh: r.Energy, ChargingMs: r.Charging, ParkingMs: r.Parking,
@@ -247,7 +247,7 @@ func TestTwoEnginesOneKilled(t *testing.T) {
 	t.Logf("%d readings of %d sessions rated in %.1f s (produced in %.1f s), 3 kills -9, 1 stop; clean stops at the end %v",
 		total, len(truth), took.Seconds(), progress.Elapsed.Seconds(), took4)
 
-	latest, summed := s.stored()
+	latest, summed := stored(t, s.sql())
 	compare(t, "sessions_latest", truth, latest)
 	compare(t, "sums of charges", truth, summed)
 	s.checkRows(&sums)
