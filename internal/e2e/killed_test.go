@@ -24,28 +24,37 @@ type priced struct {
 	InclMicros                        int64
 }
 
-// truthOf reads what loadgen's oracle says of every session, by charge point, connector and transaction.
+// truthOf is what loadgen's oracle says of every session, by charge point, connector and transaction.
 func truthOf(t *testing.T, n *loadgen.Network, untilMs int64) map[string]priced {
 	t.Helper()
 	truth := map[string]priced{}
 	for s := range n.Sessions(untilMs) {
-		v, err := s.Truth(untilMs)
+		p, err := truthOfSession(s, untilMs)
 		if err != nil {
 			t.Fatal(err)
-		}
-		if !v.Finished {
-			t.Fatalf("session %s/%d/%s does not end before the network does", s.ChargePoint, s.Connector, s.Transaction)
-		}
-		p := priced{
-			Status: "COMPLETED", Readings: v.Readings, EnergyMwh: v.EnergyMwh, ChargingMs: v.ChargingMs, ParkingMs: v.ParkingMs,
-			ReservedMs: v.ReservedMs, Currency: s.Tariff.Currency, Excl: "unknown", InclMicros: v.InclMicros,
-		}
-		if !v.ExclUnknown {
-			p.Excl = strconv.FormatInt(v.ExclMicros, 10)
 		}
 		truth[sessionName(s.ChargePoint, s.Connector, s.Transaction)] = p
 	}
 	return truth
+}
+
+// truthOfSession is the oracle's word on a session that has ended before untilMs.
+func truthOfSession(s *loadgen.Session, untilMs int64) (priced, error) {
+	v, err := s.Truth(untilMs)
+	if err != nil {
+		return priced{}, err
+	}
+	if !v.Finished {
+		return priced{}, fmt.Errorf("session %s/%d/%s has not ended at %d", s.ChargePoint, s.Connector, s.Transaction, untilMs)
+	}
+	p := priced{
+		Status: "COMPLETED", Readings: v.Readings, EnergyMwh: v.EnergyMwh, ChargingMs: v.ChargingMs, ParkingMs: v.ParkingMs,
+		ReservedMs: v.ReservedMs, Currency: s.Tariff.Currency, Excl: "unknown", InclMicros: v.InclMicros,
+	}
+	if !v.ExclUnknown {
+		p.Excl = strconv.FormatInt(v.ExclMicros, 10)
+	}
+	return p, nil
 }
 
 func sessionName(chargePoint string, connector int32, transaction string) string {
