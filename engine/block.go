@@ -127,17 +127,6 @@ func (r *SessionRows) reset() {
 	r.Readings, r.HeldReason, r.FirstOffset = r.Readings[:0], r.HeldReason[:0], r.FirstOffset[:0]
 }
 
-// truncate keeps the first n rows.
-func (r *SessionRows) truncate(n int) {
-	r.Version, r.SessionID, r.ChargePoint = r.Version[:n], r.SessionID[:n], r.ChargePoint[:n]
-	r.Connector, r.Transaction, r.Location = r.Connector[:n], r.Transaction[:n], r.Location[:n]
-	r.Tariff, r.TariffFrom, r.Currency, r.Zone = r.Tariff[:n], r.TariffFrom[:n], r.Currency[:n], r.Zone[:n]
-	r.Status, r.StartMs, r.LastMs = r.Status[:n], r.StartMs[:n], r.LastMs[:n]
-	r.StartMwh, r.LastMwh, r.Total = r.StartMwh[:n], r.LastMwh[:n], r.Total[:n]
-	r.AccruedExcl, r.AccruedIncl, r.Flags = r.AccruedExcl[:n], r.AccruedIncl[:n], r.Flags[:n]
-	r.Readings, r.HeldReason, r.FirstOffset = r.Readings[:n], r.HeldReason[:n], r.FirstOffset[:n]
-}
-
 // Sums adds the rows up: what a read-back of them must say.
 func (r *ChargeRows) Sums() Sums {
 	s := Sums{Rows: int64(len(r.Position))}

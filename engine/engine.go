@@ -50,7 +50,6 @@ type Engine struct {
 	thin    map[Partition]bool
 	halted  map[Partition]error
 	joined  bool
-	fencing error
 }
 
 // New returns an Engine that does nothing until Run.

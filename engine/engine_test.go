@@ -100,7 +100,7 @@ func runUntil(t testing.TB, w *world, e *Engine, parts ...Partition) error {
 			return err
 		case <-deadline:
 			cancel()
-			<-done
+			t.Log(<-done)
 			t.Fatalf("not done after 20 s: %+v, ready: %v", e.Stats(), e.Ready())
 		case <-time.After(2 * time.Millisecond):
 		}

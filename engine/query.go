@@ -37,7 +37,7 @@ type SessionView struct {
 	Offset      int64 // all messages below are in it
 }
 
-// ErrCatchingUp: the partition that would know is not rating yet, or is busy.
+// ErrCatchingUp says that a partition that would know is not rating yet, or is busy.
 var ErrCatchingUp = errors.New("the partition is still catching up")
 
 // ParseSessionID reads the id of a session as GET /v1/sessions takes it.

@@ -74,9 +74,9 @@ type Commit struct {
 
 // Errors of a Committer.
 var (
-	// ErrFenced: another engine uses this engine's instance id. The whole engine stops.
+	// ErrFenced says that another engine uses this engine's instance id. The whole engine stops.
 	ErrFenced = errors.New("another engine uses this instance id")
-	// ErrLost: the partition belongs to another member by now. Everything of it is dropped.
+	// ErrLost says that the partition belongs to another member by now. Everything of it is dropped.
 	ErrLost = errors.New("partition is assigned to another engine")
 )
 
