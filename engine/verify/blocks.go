@@ -31,8 +31,17 @@ func (b *blockChecks) read(ctx context.Context) error {
 		}
 		b.blocks = append(b.blocks, row)
 	}
-	if len(b.blocks) == 0 {
-		return fmt.Errorf("its blocks are gone while they were being read")
+	return nil
+}
+
+// none is what there is to say of a partition without any block.
+func (b *blockChecks) none(ctx context.Context, committed int64) error {
+	b.found(CheckTiling, -1, fmt.Sprintf("no row at all in blocks; the engines have committed offset %d", committed), "blocks from where the log begins", b.look(0, max(committed, 0)))
+	for got, err := range b.ends.Blocks.Sums(ctx, b.p) {
+		if err != nil {
+			return err
+		}
+		b.orphan(got, fmt.Sprintf("%d rows of a block that has no row", got.Charges.Rows))
 	}
 	return nil
 }

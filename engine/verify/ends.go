@@ -9,7 +9,7 @@ import (
 
 // Blocks is what the ledger says of blocks.
 type Blocks interface {
-	// Partitions lists the partitions that have blocks.
+	// Partitions lists the partitions that have a row in any table: one that lost its blocks is to be found.
 	Partitions(ctx context.Context) ([]engine.Partition, error)
 	// Blocks yields the rows of table blocks of p in order of First, doubled ones included. An error ends it.
 	Blocks(ctx context.Context, p engine.Partition) iter.Seq2[engine.BlockRow, error]

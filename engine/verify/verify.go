@@ -19,7 +19,7 @@ type Config struct {
 	All    bool
 	// Seed chooses the sample. The same seed chooses the same sessions.
 	Seed uint64
-	// Topic and Partition restrict the run. Defaults "" and nil: all that have blocks.
+	// Topic and Partition restrict the run. Defaults "" and nil: all that the ledger knows.
 	Topic     string
 	Partition *int32
 	// Database is named in the SQL of findings. Default wattline.
@@ -142,6 +142,9 @@ func (v *run) partition(ctx context.Context, p engine.Partition) error {
 	start, end, committed, err := v.ends.Topic.Bounds(ctx, p)
 	if err != nil {
 		return fmt.Errorf("ask where the log begins and ends: %w", err)
+	}
+	if len(b.blocks) == 0 {
+		return b.none(ctx, committed)
 	}
 	b.tile(start, end, committed)
 	v.step(p, "sums", 0, 0)

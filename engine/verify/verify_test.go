@@ -263,6 +263,10 @@ func TestFinds(t *testing.T) {
 		w.blocks = slices.Delete(w.blocks, i, i+1)
 		return "orphan tiling"
 	})
+	f("all block rows of a partition removed", func(w *world) string {
+		w.blocks = slices.DeleteFunc(w.blocks, func(b engine.BlockRow) bool { return b.Partition.Number == 1 })
+		return "orphan tiling"
+	})
 	f("two blocks that overlap", func(w *world) string {
 		w.blocks[block(w, 1)].Last += 2
 		return "tiling"
@@ -452,7 +456,7 @@ func TestRestrict(t *testing.T) {
 	if _, err := Run(t.Context(), Config{Engine: engineConfig(), Topic: "other"}, ends); err == nil {
 		t.Error("a topic that the ledger does not know is no error")
 	}
-	w.blocks = nil
+	w.blocks, w.charges = nil, nil
 	if r, err := Run(t.Context(), Config{Engine: engineConfig()}, ends); err != nil || !r.OK() || r.Partitions != 0 {
 		t.Errorf("an empty ledger: %v %v", r, err)
 	}

@@ -245,6 +245,9 @@ func (w ledger) Partitions(context.Context) ([]engine.Partition, error) {
 	for _, b := range w.blocks {
 		seen[b.Partition] = true
 	}
+	for _, r := range w.charges {
+		seen[r.p] = true
+	}
 	return slices.SortedFunc(maps.Keys(seen), func(a, b engine.Partition) int { return int(a.Number - b.Number) }), nil
 }
 
