@@ -41,11 +41,15 @@ func commands() []command {
 		storeCommand(),
 		kafkaCommand(),
 		referenceLoadCommand(),
+		loadCommand(),
+		adoptCommand(),
+		verifyCommand(),
 		migrateCommand(),
 		configCheckCommand(),
 		configShowCommand(),
 		priceCommand(),
 		tariffCheckCommand(),
+		benchCommand(),
 		versionCommand(),
 	}
 }

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"github.com/wattline/wattline/connectors/kafka"
+	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/loadgen"
+)
+
+// loadOptions are the flags of load.
+type loadOptions struct {
+	shape      string
+	chargers   int
+	seed       uint64
+	readings   int64
+	rate       int64
+	speed      int64
+	partitions int
+	topic      string
+	truth      string
+	reference  string
+	publish    bool
+}
+
+func loadCommand() command {
+	c := command{name: "load", args: "[--config FILE] --readings N [flags]", summary: "Send the readings of a simulated network to Kafka, with the truth about them"}
+	c.run = func(ctx context.Context, std stdio, args []string) int {
+		fs := newFlags(std, c, "The same flags send the same readings. Records carry the simulated time, so the topic is made to keep them for ever.\n"+
+			"--truth has a line for each session: what it holds and costs by the readings that were sent.\n"+
+			"Exit: 0 sent, 1 failed, 2 a wrong command line.")
+		file := configFlag(fs)
+		var o loadOptions
+		fs.StringVar(&o.shape, "shape", "city", "`kind` of network: city or bench")
+		fs.IntVar(&o.chargers, "chargers", 0, "`number` of charge points (default: that of the shape)")
+		fs.Uint64Var(&o.seed, "seed", 1, "`number` that makes one network differ from another")
+		fs.Int64Var(&o.readings, "readings", 0, "send at least so `many` readings, then to the end of the tick")
+		fs.Int64Var(&o.rate, "rate", 0, "readings a `second` at most (default: as fast as Kafka takes them)")
+		fs.Int64Var(&o.speed, "speed", 0, "simulated `seconds` a second (default: as fast as Kafka takes them)")
+		fs.IntVar(&o.partitions, "partitions", 0, "partitions of the topic, if it has to be made (default: configured)")
+		fs.StringVar(&o.topic, "topic", "", "`name` of the topic (default: the first of kafka.readings)")
+		fs.StringVar(&o.truth, "truth", "", "`file` for the truth, JSON lines")
+		fs.StringVar(&o.reference, "reference", "", "`folder` for the network's tariffs and locations")
+		fs.BoolVar(&o.publish, "publish", false, "publish the tariffs and locations too, as reference load does")
+		rest, code, ok := parseFlags(fs, args)
+		if !ok {
+			return code
+		}
+		if len(rest) > 0 || o.readings < 1 || o.shape != "city" && o.shape != "bench" || o.rate < 0 || o.speed < 0 {
+			fs.Usage()
+			return exitUsage
+		}
+		cfg, ok := loadConfig(std, c.name, *file)
+		if !ok {
+			return exitFault
+		}
+		err := withKafka(ctx, cfg, newLogger(cfg, std.err), func(client *kafka.Client) error { return runLoad(ctx, std, cfg, client, o) })
+		if err != nil {
+			fmt.Fprintf(std.err, "wattline load: %v\n", err)
+			return exitFault
+		}
+		return exitOK
+	}
+	return c
+}
+
+func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, o loadOptions) error {
+	if o.topic == "" {
+		o.topic = cfg.Kafka.Readings[0].Topic
+	}
+	wanted := cfg.Kafka.Readings[0].Partitions
+	if o.partitions > 0 {
+		wanted = int32(o.partitions)
+	}
+	partitions, err := ensureSimulated(ctx, client, cfg, o.topic, wanted)
+	if err != nil {
+		return err
+	}
+	network, err := loadNetwork(o, partitions)
+	if err != nil {
+		return err
+	}
+	if err := loadReferenceFiles(ctx, std, cfg, client, network, o); err != nil {
+		return err
+	}
+	untilMs := endOf(network, o.readings)
+	to, err := newLoadProducer(client.Producer(), o.topic, partitions, kafka.CompressionLZ4)
+	if err != nil {
+		return err
+	}
+	var producer loadgen.Producer = to
+	if o.rate > 0 {
+		producer = &pacedProducer{Producer: to, perSecond: o.rate, start: time.Now()}
+	}
+	progress, err := loadgen.Run(ctx, loadgen.RunConfig{
+		Network: network, UntilMs: untilMs, Speed: o.speed, Clock: engine.SystemClock{}, ProgressEvery: 2 * time.Second,
+		Progress: func(p loadgen.Progress) { fmt.Fprintln(std.err, progressText(p)) },
+	}, producer)
+	if err != nil {
+		return err
+	}
+	if o.truth != "" {
+		if err := writeTruth(network, o.truth, untilMs); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(std.out).Encode(map[string]any{
+		"topic": o.topic, "partitions": partitions, "records": progress.Records, "duplicates": progress.Duplicates, "bytes": progress.Bytes,
+		"simulated_from_ms": network.Config().EpochMs, "simulated_until_ms": untilMs, "seconds": progress.Elapsed.Seconds(),
+	})
+}
+
+func progressText(p loadgen.Progress) string {
+	perSecond := int64(0)
+	if ms := p.Elapsed.Milliseconds(); ms > 0 {
+		perSecond = p.Records * 1000 / ms
+	}
+	return fmt.Sprintf("sent %d readings, %d/s, simulated %s", p.Records, perSecond, time.UnixMilli(p.SimulatedMs).UTC().Format(time.DateTime))
+}
+
+// ensureSimulated makes the topic of simulated readings, or checks that it will not lose them, and returns its number
+// of partitions. Records of simulated time would be deleted by age, and refused by Apache Kafka 4 when they are more
+// than an hour ahead; the embedded Kafka does not know that second setting.
+func ensureSimulated(ctx context.Context, client *kafka.Client, cfg *config.Config, topic string, partitions int32) (int32, error) {
+	spec := kafka.ReadingsTopic(topic, partitions)
+	spec.ReplicationFactor = int16(cfg.Kafka.ReplicationFactor)
+	spec.Require["retention.ms"] = "-1"
+	spec.Configs = map[string]string{"message.timestamp.after.max.ms": "9223372036854775807"}
+	counts, err := client.EnsureTopics(ctx, []kafka.TopicSpec{spec})
+	if errors.Is(err, kafkago.InvalidConfiguration) {
+		spec.Configs = nil
+		counts, err = client.EnsureTopics(ctx, []kafka.TopicSpec{spec})
+	}
+	return counts[topic], err
+}
+
+func loadNetwork(o loadOptions, partitions int32) (*loadgen.Network, error) {
+	c := loadgen.City()
+	if o.shape == "bench" {
+		c = loadgen.Bench()
+	}
+	c.Seed, c.Partitions = o.seed, partitions
+	if o.chargers > 0 {
+		c.ChargePoints = o.chargers
+	}
+	return loadgen.New(c)
+}
+
+// loadReferenceFiles writes and publishes the network's reference, as far as asked for.
+func loadReferenceFiles(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, network *loadgen.Network, o loadOptions) error {
+	if o.reference == "" && !o.publish {
+		return nil
+	}
+	dir := o.reference
+	if dir == "" {
+		temporary, err := os.MkdirTemp("", "wattline-reference-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(temporary) }() // it has done its work
+		dir = temporary
+	}
+	if err := network.WriteReference(dir); err != nil {
+		return err
+	}
+	if !o.publish {
+		return nil
+	}
+	return referenceLoad(ctx, client, cfg, dir, referenceOptions{by: "wattline load"}, func(line string) { fmt.Fprintln(std.err, line) })
+}
+
+// endOf is the first tick before which there are that many readings.
+func endOf(network *loadgen.Network, readings int64) int64 {
+	s := network.Stream(network.Config().EpochMs)
+	for n := int64(0); n < readings && !s.Done(); {
+		err := s.Tick(func(*loadgen.Event) error {
+			n++
+			return nil
+		})
+		if err != nil {
+			panic("BUG: a counter failed: " + err.Error())
+		}
+	}
+	return s.NowMs()
+}
+
+func writeTruth(network *loadgen.Network, file string, untilMs int64) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	err = network.WriteTruth(w, untilMs)
+	return errors.Join(err, w.Flush(), f.Close())
+}
+
+// pacedProducer holds readings back to a rate. It is for one goroutine.
+type pacedProducer struct {
+	loadgen.Producer
+	perSecond int64
+	start     time.Time
+	count     int64
+}
+
+// Append implements loadgen.Producer.
+func (p *pacedProducer) Append(ctx context.Context, r *loadgen.Record) error {
+	if err := p.Producer.Append(ctx, r); err != nil {
+		return err
+	}
+	p.count++
+	early := time.Duration(p.count*int64(time.Second/time.Microsecond)/p.perSecond)*time.Microsecond - time.Since(p.start)
+	if early < 20*time.Millisecond {
+		return nil
+	}
+	if err := p.Flush(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-time.After(early):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
