@@ -313,6 +313,23 @@ func TestReadings(t *testing.T) {
 		each(w, m, e)
 	}, "tx 99 status 3: 3000 Wh, rows 3000 Wh, flags []")
 
+	// ABB Terra AC: 200 Wh, 1,634 W, 447 s after the unix time that its transaction id is.
+	f("a register that counts from the session's start", func(w *world) {
+		m := meter(1_632_332_565_000, 200_000, noSeq)
+		m.Tx, m.Power = "1632332118", 1_634_000_000
+		e := m
+		e.Kind, e.At, e.Reg = rating.KindStop, m.At+60_000, 230_000
+		each(w, m, e)
+	}, "tx 1632332118 status 3: 230 Wh, rows 230 Wh, flags [no_start,session_register]")
+
+	f("a register that does not", func(w *world) {
+		m := meter(1_632_332_565_000, 51_608_500, noSeq)
+		m.Tx, m.Power = "1632332118", 1_634_000_000
+		e := m
+		e.Kind, e.At, e.Reg = rating.KindStop, m.At+60_000, 51_638_500
+		each(w, m, e)
+	}, "tx 1632332118 status 3: 30 Wh, rows 30 Wh, flags [no_start]")
+
 	f("a stop of nobody", func(w *world) { each(w, stop(30, 4*kwh, 1)) },
 		`reject stop of a session that was never seen, or ended before the last one"}`)
 

@@ -16,11 +16,11 @@ type keeper struct {
 	c       *partition
 	settler *settler
 
-	durable  int64        // all below is in the ledger
-	snapshot SnapshotRef  // the newest one that is complete and not beyond durable
-	buried   SnapshotRef  // one that the last commit no longer names
-	books    []BookChange // since the snapshot
-	plans    []Plan       // of recovery: planned, perhaps inserted in part, and not launched again yet
+	durable  int64         // all below is in the ledger
+	snapshot SnapshotRef   // the newest one that is complete and not beyond durable
+	buried   []SnapshotRef // that the next commit no longer names
+	books    []BookChange  // since the snapshot
+	plans    []Plan        // of recovery: planned, perhaps inserted in part, and not launched again yet
 
 	inflight []*flight
 	done     chan *flight
@@ -161,7 +161,7 @@ func (k *keeper) advance(f *flight) {
 		st.Rows.Add(row.Charges.Rows + row.Sessions.Rows)
 	}
 	if f.ref.Count > 0 {
-		k.buried, k.snapshot = k.snapshot, f.ref
+		k.buried, k.snapshot = append(k.buried, k.snapshot), f.ref
 		k.books = booksSince(k.books, f.ref.Offset)
 		st.Snapshots.Add(1)
 	}
@@ -197,10 +197,10 @@ func (k *keeper) commit(ctx context.Context) error {
 	}
 	k.dirty = false
 	k.c.shard.stats.Committed.Store(k.durable)
-	if k.buried.Count > 0 {
-		k.settler.bury(ctx, k.c.p, k.buried)
-		k.buried = SnapshotRef{}
+	for _, ref := range k.buried {
+		k.settler.bury(ctx, k.c.p, ref)
 	}
+	k.buried = k.buried[:0]
 	return nil
 }
 

@@ -90,10 +90,42 @@ func (s *shard) meterUnknown(r *rating.Reading, key snapshot.Key) {
 	if state == rating.StateUnchanged {
 		state = rating.StateCharging
 	}
-	s.open(key, &opening{
+	o := opening{
 		connector: connector, transaction: r.Transaction, atMs: r.AtMs, registerMwh: r.RegisterMwh, power: r.PowerMicroW,
 		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: FlagNoStart | s.softFlags(r),
-	}, r)
+	}
+	startMs, ok := sessionRegister(r)
+	if !ok {
+		s.open(key, &o, r)
+		return
+	}
+	o.atMs, o.registerMwh, o.flags = startMs, 0, o.flags|FlagSessionRegister
+	ss := s.open(key, &o, r)
+	s.measure(ss, r)
+}
+
+// sessionRegister recognises a register that counts from the session's own start, where no Start was seen: many
+// central systems give the unix time of the start as transaction id, and the register is what the power in the
+// same message delivers from then on, within a tenth (ABB Terra AC among the real traces). Anything less than
+// all of that is no evidence, and the session begins at its first register.
+func sessionRegister(r *rating.Reading) (startMs int64, ok bool) {
+	const dayMs, mwhPerMicroWms = 24 * 3_600_000, 3_600_000_000
+	if r.RegisterMwh <= 0 || r.PowerMicroW <= 0 || len(r.Transaction) != 10 {
+		return 0, false
+	}
+	for _, c := range r.Transaction {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		startMs = startMs*10 + int64(c-'0')
+	}
+	startMs *= 1000
+	ms := r.AtMs - startMs
+	if ms <= 0 || ms > dayMs || r.PowerMicroW > (1<<62)/ms {
+		return 0, false
+	}
+	off := r.PowerMicroW*ms/mwhPerMicroWms - r.RegisterMwh
+	return startMs, max(off, -off) <= r.RegisterMwh/10
 }
 
 // noTransaction says that a meter reading names no session that it could open: chargers send 0 or -1 outside

@@ -32,12 +32,12 @@ type settler struct {
 // returns the reference of. recovered says that an earlier attempt may have left anything behind.
 func (w *settler) settle(ctx context.Context, b *Block, recovered bool) (SnapshotRef, error) {
 	var ref SnapshotRef
+	planned := w.clock.Now()
 	if len(b.Rejects) > 0 {
 		if err := w.produceRejects(ctx, b); err != nil {
 			return ref, err
 		}
 	}
-	planned := w.clock.Now()
 	if b.Row.Last >= b.Row.First {
 		for _, in := range b.inserts() {
 			if err := w.insert(ctx, in, recovered, &planned); err != nil {
@@ -143,12 +143,15 @@ func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planne
 			if rerr == nil {
 				vain++
 				w.log.Warn("token was noted without rows, inserting under the next", "token", in.Token, "next", vain)
+				if vain == 1 {
+					continue // no reason to wait: the next token is another
+				}
 			}
 		default:
 			w.log.Warn("insert failed, trying again", "token", in.Token, "attempt", attempt, "error", err)
-			if err := wait.sleep(ctx, w.clock); err != nil {
-				return err
-			}
+		}
+		if err := wait.sleep(ctx, w.clock); err != nil {
+			return err
 		}
 	}
 }

@@ -36,25 +36,26 @@ type SessionFlags uint32
 
 // The flags of a session.
 const (
-	FlagDuplicate      SessionFlags = 1 << iota // a message came more than once
-	FlagDisorder                                // a reading came late and could not be settled: amendment needed
-	FlagLate                                    // messages came much later than they were measured (offline replay)
-	FlagGlitch                                  // a single register value below its neighbours was dropped
-	FlagReset                                   // the register restarted: the gap carries no energy
-	FlagBelowStart                              // the end register was below the start: nothing billed below zero
-	FlagStopUnknown                             // the Stop had no register (-1): the last value is the end
-	FlagNoStart                                 // opened by a meter reading: no Start was seen
-	FlagNoStop                                  // closed by the next Start or by the watermark
-	FlagAfterEnd                                // a reading measured after the Stop was not billed
-	FlagUnit                                    // the register's unit is in conflict with the connector's power
-	FlagImpossible                              // more energy than the connector can deliver
-	FlagPhaseSum                                // the register is a sum over phases
-	FlagClock                                   // the charge point's clock is off from the record's time
-	FlagResolution                              // a value below the last one within the register's resolution
-	FlagBadTime                                 // a time was unusable and replaced or rejected
-	FlagWrongPartition                          // came through a partition that its key does not map to
-	FlagHeld                                    // was held for an unknown charger or tariff
-	FlagTrimmed                                 // held readings beyond the limit were given up
+	FlagDuplicate       SessionFlags = 1 << iota // a message came more than once
+	FlagDisorder                                 // a reading came late and could not be settled: amendment needed
+	FlagLate                                     // messages came much later than they were measured (offline replay)
+	FlagGlitch                                   // a single register value below its neighbours was dropped
+	FlagReset                                    // the register restarted: the gap carries no energy
+	FlagBelowStart                               // the end register was below the start: nothing billed below zero
+	FlagStopUnknown                              // the Stop had no register (-1): the last value is the end
+	FlagNoStart                                  // opened by a meter reading: no Start was seen
+	FlagNoStop                                   // closed by the next Start or by the watermark
+	FlagAfterEnd                                 // a reading measured after the Stop was not billed
+	FlagUnit                                     // the register's unit is in conflict with the connector's power
+	FlagImpossible                               // more energy than the connector can deliver
+	FlagPhaseSum                                 // the register is a sum over phases
+	FlagClock                                    // the charge point's clock is off from the record's time
+	FlagResolution                               // a value below the last one within the register's resolution
+	FlagBadTime                                  // a time was unusable and replaced or rejected
+	FlagWrongPartition                           // came through a partition that its key does not map to
+	FlagHeld                                     // was held for an unknown charger or tariff
+	FlagTrimmed                                  // held readings beyond the limit were given up
+	FlagSessionRegister                          // no Start was seen, and the register evidently counts from the session's start
 
 	// flagUnitGuessed is internal until the session ends: a register came without unit and measurand.
 	flagUnitGuessed SessionFlags = 1 << 31
@@ -163,13 +164,14 @@ func flagName(bit int) string {
 	return [...]string{
 		"duplicate", "disorder", "late", "glitch", "reset", "below_start", "stop_unknown", "no_start", "no_stop", "after_end",
 		"unit", "impossible", "phase_sum", "clock", "resolution", "bad_time", "wrong_partition", "held", "trimmed",
+		"session_register",
 	}[bit]
 }
 
 // Names lists the flags that are set, in order of their bits.
 func (f SessionFlags) Names() []string {
 	names := []string{}
-	for bit := range 19 {
+	for bit := range 20 {
 		if f&(1<<bit) != 0 {
 			names = append(names, flagName(bit))
 		}

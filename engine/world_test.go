@@ -345,6 +345,7 @@ type message struct {
 	Res     int64
 	Flags   rating.ReadingFlags
 	MsgID   string
+	Power   int64 // microwatt; 0 = not sent
 }
 
 func decodeJSON(_, value []byte, dst []rating.Reading) ([]rating.Reading, error) {
@@ -353,8 +354,11 @@ func decodeJSON(_, value []byte, dst []rating.Reading) ([]rating.Reading, error)
 		return dst, err
 	}
 	for _, m := range ms {
+		if m.Power == 0 {
+			m.Power = rating.Unknown
+		}
 		dst = append(dst, rating.Reading{
-			AtMs: m.At, RegisterMwh: m.Reg, PowerMicroW: rating.Unknown, CurrentNanoA: rating.Unknown, Seq: m.Seq, ResolutionMwh: m.Res,
+			AtMs: m.At, RegisterMwh: m.Reg, PowerMicroW: m.Power, CurrentNanoA: rating.Unknown, Seq: m.Seq, ResolutionMwh: m.Res,
 			Connector: m.Conn, Kind: m.Kind, State: m.State, Context: m.Context, Flags: m.Flags,
 			ChargePoint: []byte(m.CP), Transaction: []byte(m.Tx), MessageID: []byte(m.MsgID),
 		})
