@@ -1,0 +1,276 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/rating"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is an engine with what it is told.
+type fake struct {
+	found   []engine.SessionView
+	err     error // of Session and Dearest
+	ready   error
+	stats   []engine.PartitionStats
+	askedID string
+	askedN  int
+}
+
+func (f *fake) Session(_ context.Context, id string) ([]engine.SessionView, error) {
+	f.askedID = id
+	return f.found, f.err
+}
+
+func (f *fake) Dearest(_ context.Context, n int) ([]engine.SessionView, error) {
+	f.askedN = n
+	return f.found[:min(n, len(f.found))], f.err
+}
+
+func (f *fake) Ready() error                   { return f.ready }
+func (f *fake) Stats() []engine.PartitionStats { return f.stats }
+
+// example is the session of docs/API.md.
+func example() engine.SessionView {
+	return engine.SessionView{
+		ID: "765ddfae-5291-bca8-291b-c83bdca1b294", ChargePoint: "WTL-BER-00190", Connector: 1, Transaction: "318000003",
+		Location: "BER00016", Tariff: "NL*WTL*DC-POWER", Currency: "EUR", Zone: "Europe/Berlin", Status: engine.StatusActive,
+		State: rating.StateCharging, StartMs: 1_767_597_428_849, LastMs: 1_767_599_087_471,
+		Total: rating.Total{ExclMicros: 37_234_176, InclMicros: 45_053_353, EnergyMwh: 48_264_023},
+		Flags: engine.FlagDuplicate, Split: rating.SplitPower, PeriodMs: 1_767_598_572_183, Readings: 59,
+		Partition: engine.Partition{Topic: "wattline.readings", Number: 3}, Position: 1_143_996_416, Offset: 21_017,
+	}
+}
+
+func get(t *testing.T, f *fake, path string) *http.Response {
+	t.Helper()
+	w := httptest.NewRecorder()
+	Handler(Config{Sessions: f, Health: f, Version: "v1", Pprof: true, Peers: func() []string { return []string{"http://b:8080"} }}).
+		ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Result()
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// indented is JSON as the page shows it.
+func indented(t *testing.T, text string) string {
+	t.Helper()
+	var b strings.Builder
+	var v json.RawMessage
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestPage: the answer that docs/API.md shows is the one that is given.
+func TestPage(t *testing.T) {
+	r := get(t, &fake{found: []engine.SessionView{example()}}, "/v1/sessions/318000003")
+	got := indented(t, body(t, r))
+	page, err := os.ReadFile("../docs/API.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.StatusCode != http.StatusOK || !strings.Contains(string(page), "```json\n"+got+"```") {
+		t.Errorf("status %d; docs/API.md does not show\n%s", r.StatusCode, got)
+	}
+	for name := range metricNames(t, &fake{stats: []engine.PartitionStats{{End: 1, WatermarkMs: 1, DurableMs: 1}}}) {
+		if !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/API.md does not name %s", name)
+		}
+	}
+}
+
+func TestSession(t *testing.T) {
+	f := func(e *fake, id string, status int, parts ...string) {
+		t.Helper()
+		r := get(t, e, "/v1/sessions/"+id)
+		text := body(t, r)
+		if r.StatusCode != status {
+			t.Errorf("%s: status %d, want %d: %s", id, r.StatusCode, status, text)
+		}
+		if r.Header.Get("Content-Type") != "application/json" || !json.Valid([]byte(text)) {
+			t.Errorf("%s: not JSON: %s", id, text)
+		}
+		if (r.Header.Get("Retry-After") != "") != (status == http.StatusServiceUnavailable) {
+			t.Errorf("%s: Retry-After is %q", id, r.Header.Get("Retry-After"))
+		}
+		for _, p := range parts {
+			if !strings.Contains(text, p) {
+				t.Errorf("%s: %q is not in %s", id, p, text)
+			}
+		}
+	}
+	one := example()
+	f(&fake{found: []engine.SessionView{one}}, "x", http.StatusOK, `"incl":"45.053353"`, `"incl_micros":45053353`, `"price_reason":"power"`, `"price_since":"2026-01-05T07:36:12.183Z"`)
+	unknown := one
+	unknown.Total.ExclUnknown = true
+	f(&fake{found: []engine.SessionView{unknown}}, "x", http.StatusOK, `"excl":null`, `"excl_micros":null`)
+	negative := one
+	negative.Total.InclMicros, negative.LastMs = -1, rating.Unknown
+	f(&fake{found: []engine.SessionView{negative}}, "x", http.StatusOK, `"incl":"-0.000001"`, `"last":""`)
+	held := one
+	held.Status, held.HeldReason, held.Flags = engine.StatusHeld, "charge point or connector unknown", 0
+	f(&fake{found: []engine.SessionView{held}}, "x", http.StatusOK, `"status":"HELD"`, `"held_reason":"charge point or connector unknown"`, `"flags":[]`)
+	f(&fake{found: []engine.SessionView{one, held}}, "318000003", http.StatusMultipleChoices, "2 sessions", `"sessions":[{`)
+	f(&fake{}, "nope", http.StatusNotFound, `no session \"nope\"`, "sessions_latest", `"peers":["http://b:8080"]`)
+	// A question that could not be asked everywhere is no 404 (H2), but what was found is found.
+	f(&fake{err: engine.ErrCatchingUp}, "x", http.StatusServiceUnavailable, "catching up")
+	f(&fake{ready: errors.New("not yet in the consumer group")}, "x", http.StatusServiceUnavailable, "not yet in")
+	f(&fake{found: []engine.SessionView{one}, err: engine.ErrCatchingUp}, "x", http.StatusOK, one.ID)
+
+	e := &fake{}
+	get(t, e, "/v1/sessions/CP%2F1:42")
+	if e.askedID != "CP/1:42" {
+		t.Errorf("asked for %q", e.askedID)
+	}
+}
+
+func TestDearest(t *testing.T) {
+	f := func(e *fake, query string, status, asked int, parts ...string) {
+		t.Helper()
+		r := get(t, e, "/v1/sessions"+query)
+		text := body(t, r)
+		if r.StatusCode != status || e.askedN != asked {
+			t.Errorf("%q: status %d, asked for %d: %s", query, r.StatusCode, e.askedN, text)
+		}
+		for _, p := range parts {
+			if !strings.Contains(text, p) {
+				t.Errorf("%q: %q is not in %s", query, p, text)
+			}
+		}
+	}
+	two := []engine.SessionView{example(), example()}
+	f(&fake{found: two}, "?dearest=1", http.StatusOK, 1, `{"sessions":[{"id"`, `"complete":true`)
+	f(&fake{found: two}, "", http.StatusOK, 10)
+	f(&fake{}, "?dearest=3", http.StatusOK, 3, `{"sessions":[],"complete":true}`)
+	f(&fake{found: two, err: engine.ErrCatchingUp}, "?dearest=2", http.StatusOK, 2, `"complete":false`)
+	f(&fake{err: engine.ErrCatchingUp}, "?dearest=2", http.StatusServiceUnavailable, 2)
+	f(&fake{}, "?dearest=0", http.StatusBadRequest, 0, "between 1 and 1000")
+	f(&fake{}, "?dearest=1001", http.StatusBadRequest, 0)
+	f(&fake{}, "?dearest=x", http.StatusBadRequest, 0)
+}
+
+func TestHealth(t *testing.T) {
+	f := func(e *fake, path string, status int, part string) {
+		t.Helper()
+		r := get(t, e, path)
+		if text := body(t, r); r.StatusCode != status || !strings.Contains(text, part) {
+			t.Errorf("%s: status %d: %s", path, r.StatusCode, text)
+		}
+	}
+	down := &fake{ready: errors.New("halted wattline.readings/1: plan-gap")}
+	f(down, "/healthz", http.StatusOK, "alive") // a halt is no reason to be killed: a restart changes nothing
+	f(down, "/readyz", http.StatusServiceUnavailable, "plan-gap")
+	f(&fake{}, "/readyz", http.StatusOK, "ready")
+	f(&fake{}, "/", http.StatusOK, "/v1/sessions/{id}")
+	f(&fake{}, "/nothing", http.StatusNotFound, "no such path")
+	f(&fake{}, "/debug/pprof/", http.StatusOK, "goroutine")
+
+	w := httptest.NewRecorder()
+	Handler(Config{Sessions: down, Health: down}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil))
+	if w.Code != http.StatusNotFound {
+		t.Errorf("/debug/pprof without Pprof: status %d", w.Code)
+	}
+}
+
+// metricNames reads /metrics and returns our metrics with the value of their last line.
+func metricNames(t *testing.T, e *fake) map[string]string {
+	t.Helper()
+	r := get(t, e, "/metrics")
+	names := map[string]string{}
+	for line := range strings.Lines(body(t, r)) {
+		if strings.HasPrefix(line, "wattline_") {
+			name, _, _ := strings.Cut(line, "{")
+			name, _, _ = strings.Cut(name, " ")
+			names[name] = strings.TrimSpace(line[strings.LastIndexByte(line, ' '):])
+		}
+	}
+	return names
+}
+
+func TestMetrics(t *testing.T) {
+	p := engine.Partition{Topic: "wattline.readings", Number: 2}
+	got := metricNames(t, &fake{stats: []engine.PartitionStats{{
+		Partition: p, Records: 1, Readings: 2, Rejects: 3, Opened: 4, Ended: 5, Outside: 6, EnergyMwh: 7, Live: 8, Held: 9, Position: 10, Committed: 11,
+		End: 25, WatermarkMs: 12_500, DurableMs: 13_500, Blocks: 14, Rows: 15, Snapshots: 16, RateNs: 17_000_000_000,
+	}}})
+	want := map[string]string{
+		"wattline_messages_total": "1", "wattline_readings_total": "2", "wattline_rejects_total": "3", "wattline_sessions_opened_total": "4",
+		"wattline_sessions_ended_total": "5", "wattline_outside_readings_total": "6", "wattline_energy_milliwatthours_total": "7",
+		"wattline_live_sessions": "8", "wattline_held_sessions": "9", "wattline_next_offset": "10", "wattline_committed_offset": "11",
+		"wattline_lag_messages": "15", "wattline_watermark_seconds": "12.5", "wattline_durable_watermark_seconds": "13.5", "wattline_blocks_total": "14",
+		"wattline_rows_total": "15", "wattline_snapshots_total": "16", "wattline_rating_seconds_total": "17", "wattline_halted_partitions": "0",
+		"wattline_ready": "1", "wattline_build_info": "1",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("metrics (-want +got)\n%s", d)
+	}
+	// What is not known is not there, rather than 0; a halted partition has nothing but that.
+	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, End: -1, WatermarkMs: rating.Unknown}}})
+	for _, name := range []string{"wattline_lag_messages", "wattline_watermark_seconds", "wattline_durable_watermark_seconds"} {
+		if v, ok := got[name]; ok {
+			t.Errorf("%s is %s, though it is not known", name, v)
+		}
+	}
+	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, End: -1, Halted: "plan-gap"}}})
+	if d := cmp.Diff(map[string]string{"wattline_halted_partitions": "1", "wattline_ready": "0", "wattline_build_info": "1"}, got); d != "" {
+		t.Errorf("metrics of a halted partition (-want +got)\n%s", d)
+	}
+}
+
+func TestServe(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &fake{}
+	s := Serve(ln, Config{Sessions: e, Health: e})
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	r, err := client.Get("http://" + ln.Addr().String() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.StatusCode != http.StatusOK {
+		t.Errorf("status %d", r.StatusCode)
+	}
+	if err := r.Body.Close(); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := s.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Get("http://" + ln.Addr().String() + "/healthz"); err == nil {
+		t.Error("it answers after Close")
+	}
+}
