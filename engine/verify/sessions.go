@@ -60,7 +60,11 @@ type ranked struct {
 func (g greatest) Len() int           { return len(g) }
 func (g greatest) Less(i, j int) bool { return g[i].rank > g[j].rank }
 func (g greatest) Swap(i, j int)      { g[i], g[j] = g[j], g[i] }
-func (g *greatest) Push(x any)        { *g = append(*g, x.(ranked)) }
+
+// Push is heap.Interface's.
+func (g *greatest) Push(x any) { *g = append(*g, x.(ranked)) }
+
+// Pop is heap.Interface's.
 func (g *greatest) Pop() any {
 	last := (*g)[len(*g)-1]
 	*g = (*g)[:len(*g)-1]
@@ -175,7 +179,7 @@ func (s *sessionChecks) judge(x *subject) {
 		return
 	}
 	l := x.lives[len(x.lives)-1]
-	if v.Position != l.position && !(l.provisional && v.Position > l.position) {
+	if v.Position < l.position || v.Position > l.position && !l.provisional {
 		s.of(CheckSession, x.ID, v.BlockFirst, fmt.Sprintf("newest version %d", v.Position), fmt.Sprintf("%d, which the topic makes", l.position))
 		return
 	}

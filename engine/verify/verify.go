@@ -14,7 +14,7 @@ type Config struct {
 	// Engine has SliceMs and SessionTimeoutMs as the engines had them: other ones make other rows.
 	Engine engine.Config
 	// Sample is how many sessions of each partition are priced again, chosen by a hash of their id. Default 1,000;
-	// more costs about half a millisecond of one core each. All prices every one.
+	// more costs about 0.2 ms of one core each. All prices every one.
 	Sample int
 	All    bool
 	// Seed chooses the sample. The same seed chooses the same sessions.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"maps"
@@ -425,7 +424,7 @@ func (w *world) rate(t testing.TB, parts ...engine.Partition) {
 		Source: &source{w: w, parts: parts, once: make(chan struct{}, 1)}, Committer: w, Producer: w, Logs: w, Sink: w, Ledger: w,
 		Clock: engine.SystemClock{}, Decoders: decoders, Reference: w.decodeReference,
 		Installation: func() (engine.Message, error) { return engine.Message{}, errors.New("the test's log has a key") },
-		Logger:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger:       slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
