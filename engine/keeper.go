@@ -181,7 +181,10 @@ func booksSince(books []BookChange, offset int64) []BookChange {
 // commit stores the durable offset with the plan of every block beyond it that may have rows: what is in flight,
 // settled or not, and what a recovery has yet to make again.
 func (k *keeper) commit(ctx context.Context) error {
-	m := Metadata{RatingVersion: rating.RatingVersion, Snapshot: k.snapshot, Books: k.books}
+	cfg := &k.c.e.cfg
+	m := Metadata{
+		RatingVersion: rating.RatingVersion, SliceMs: cfg.SliceMs, TimeoutMs: cfg.SessionTimeoutMs, Snapshot: k.snapshot, Books: k.books,
+	}
 	for _, f := range k.inflight {
 		if row := &f.block.Row; row.Last >= row.First {
 			m.Plans = append(m.Plans, Plan{row.First, row.Last})

@@ -34,19 +34,31 @@ func (s *shard) resolve(r *rating.Reading, key snapshot.Key) *snapshot.Session {
 		if r.Connector != 0 && c.Number != r.Connector {
 			continue
 		}
-		if c.Live == (snapshot.Key{}) {
-			continue
+		if ss := s.lookup(c.Live, noSlot); ss != nil {
+			if len(r.Transaction) == 0 && r.Connector != 0 || string(ss.Transaction()) == string(r.Transaction) {
+				return ss
+			}
 		}
-		ss := s.lookup(c.Live, noSlot)
-		if ss == nil {
-			continue
-		}
-		if len(r.Transaction) == 0 && r.Connector != 0 || string(ss.Transaction()) == string(r.Transaction) {
+		// One that was closed without its Stop is kept for a while.
+		if ss := s.lookup(c.Ended, noSlot); ss != nil && len(r.Transaction) != 0 && string(ss.Transaction()) == string(r.Transaction) {
 			return ss
 		}
 	}
 	return nil
 }
+
+// bygone says that a message of a session that is not known was measured before the newest session of its
+// connector began. Sessions of a connector do not overlap: it is of one that is over, sent again, and must not
+// bill anything a second time.
+func (s *shard) bygone(connector uint32, atMs int64) bool {
+	c := &s.connectors[connector]
+	if ss := s.lookup(c.Live, noSlot); ss != nil && atMs < ss.Rate.FirstMs {
+		return true
+	}
+	return c.Ended != (snapshot.Key{}) && atMs < c.EndedFromMs
+}
+
+const reasonBygone = "measured before the connector's newest session began: of a session that is over, sent again"
 
 // endedBefore says whether the reading belongs to the last session that ended on one of the charge point's
 // connectors: it opens nothing.
@@ -69,12 +81,16 @@ func (s *shard) endedBefore(r *rating.Reading) bool {
 
 // meterUnknown takes a meter message whose session is not known: it may belong to one that ended, to a Start
 // whose answer was not seen, to no session at all (clock-aligned readings), or it opens one.
-func (s *shard) meterUnknown(r *rating.Reading, key snapshot.Key) {
+func (s *shard) meterUnknown(r *rating.Reading, rec *Record, key snapshot.Key) {
 	if noTransaction(r.Transaction) || s.endedBefore(r) {
 		s.stats.Outside.Add(1)
 		return
 	}
 	connector := s.connector(r.ChargePoint, r.Connector)
+	if s.bygone(connector, r.AtMs) {
+		s.reject(rec, s.position&MaxReadings, reasonBygone)
+		return
+	}
 	if st, ok := s.pendingStart(connector); ok {
 		ss := s.openStart(&st, connector, r.Transaction)
 		s.note(ss, r)
@@ -147,10 +163,10 @@ func (s *shard) softFlags(r *rating.Reading) SessionFlags {
 
 // start takes a Start. One that names its transaction opens the session; one that does not (OCPP 1.6) waits for
 // the answer that does.
-func (s *shard) start(r *rating.Reading, key snapshot.Key) {
+func (s *shard) start(r *rating.Reading, rec *Record, key snapshot.Key) {
 	connector := s.connector(r.ChargePoint, r.Connector)
 	if len(r.Transaction) == 0 {
-		s.startPending(r, connector)
+		s.startPending(r, rec, connector)
 		return
 	}
 	if ss := s.lookup(key, noSlot); ss != nil {
@@ -163,6 +179,10 @@ func (s *shard) start(r *rating.Reading, key snapshot.Key) {
 	}
 	if s.connectors[connector].Ended == key {
 		s.stats.Outside.Add(1)
+		return
+	}
+	if s.bygone(connector, r.AtMs) {
+		s.reject(rec, s.position&MaxReadings, reasonBygone)
 		return
 	}
 	s.endLost(connector, r.AtMs)
@@ -178,10 +198,14 @@ func (s *shard) start(r *rating.Reading, key snapshot.Key) {
 
 // startPending keeps a Start until its answer comes. A charger that repeats it after a reconnect sends the same
 // time and register (TARIFF-RULES 5.2): the running session keeps its start.
-func (s *shard) startPending(r *rating.Reading, connector uint32) {
+func (s *shard) startPending(r *rating.Reading, rec *Record, connector uint32) {
 	c := &s.connectors[connector]
 	if ss := s.lookup(c.Live, noSlot); ss != nil && ss.Rate.StartMs == r.AtMs && ss.Rate.StartMwh == r.RegisterMwh {
 		ss.Flags |= uint32(FlagDuplicate)
+		return
+	}
+	if s.bygone(connector, r.AtMs) {
+		s.reject(rec, s.position&MaxReadings, reasonBygone)
 		return
 	}
 	st := snapshot.Start{
@@ -394,12 +418,17 @@ func (s *shard) stopOfStart(r *rating.Reading) *snapshot.Session {
 	if !ok || len(r.Transaction) == 0 {
 		return nil
 	}
+	only, waiting := uint32(0), 0
 	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
-		if st, ok := s.pendingStart(i); ok {
-			return s.openStart(&st, i, r.Transaction)
+		if n := s.waiting[i]; n > 0 {
+			only, waiting = i, waiting+n
 		}
 	}
-	return nil
+	if waiting != 1 {
+		return nil
+	}
+	st, _ := s.pendingStart(only)
+	return s.openStart(&st, only, r.Transaction)
 }
 
 // endAt takes the last point of a session: time and raw register of its Stop.
@@ -465,7 +494,7 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 			c.Live = snapshot.Key{}
 		}
 		if c.Number == ss.Connector {
-			c.Ended, c.EndedMs = ss.Key, ss.Rate.LastMs
+			c.Ended, c.EndedFromMs, c.EndedMs = ss.Key, ss.Rate.FirstMs, ss.Rate.LastMs
 		}
 	}
 	if s.tracer != nil {

@@ -17,6 +17,8 @@ const maxBookChanges = 16
 // the same bytes again (docs/formats/commit-metadata.md).
 type Metadata struct {
 	RatingVersion int32
+	SliceMs       int64        // of the configuration that the rows were made with; -1: none
+	TimeoutMs     int64        // session time-out, the same
 	Snapshot      SnapshotRef  // the newest complete one; Count 0: none, the state at the log's beginning is empty
 	Books         []BookChange // since the snapshot, in order; the first one is the book at its offset
 	Plans         []Plan       // blocks that may have been inserted in part, in order; at most two
@@ -51,7 +53,7 @@ const metadataVersion = "wattline1"
 // AppendMetadata appends the text form: fields of key=value, one blank between.
 func AppendMetadata(dst []byte, m *Metadata) []byte {
 	dst = append(dst, metadataVersion...)
-	dst = fmt.Appendf(dst, " r=%d", m.RatingVersion)
+	dst = fmt.Appendf(dst, " r=%d c=%d,%d", m.RatingVersion, m.SliceMs, m.TimeoutMs)
 	if s := m.Snapshot; s.Count > 0 {
 		dst = fmt.Appendf(dst, " s=%d,%d,%d,%d,%d,%d", s.ID, s.Offset, s.At, s.Count, s.Bytes, s.CRC)
 	}
@@ -94,6 +96,12 @@ func (m *Metadata) set(key, value string) error {
 			return err
 		}
 		m.RatingVersion = int32(n[0])
+	case "c":
+		n, err := numbers(value, 2)
+		if err != nil {
+			return err
+		}
+		m.SliceMs, m.TimeoutMs = n[0], n[1]
 	case "s":
 		n, err := numbers(value, 6)
 		if err != nil {

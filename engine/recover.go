@@ -103,6 +103,15 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 			Do:     "start the release before, stop it cleanly, then start this one",
 		}
 	}
+	cfg := &c.e.cfg
+	if (m.SliceMs != cfg.SliceMs || m.TimeoutMs != cfg.SessionTimeoutMs) && (len(m.Plans) > 0 || replays) {
+		return nil, &Halt{
+			Reason: "configuration-changed", Partition: c.p,
+			Detail: fmt.Sprintf("its rows since the last snapshot were made with slices of %d ms and a session time-out of %d ms, now they are %d and %d ms",
+				m.SliceMs, m.TimeoutMs, cfg.SliceMs, cfg.SessionTimeoutMs),
+			Do: "start once with the old values and stop cleanly, then change them",
+		}
+	}
 	return m, nil
 }
 

@@ -12,7 +12,7 @@ import (
 func (s *shard) meter(r *rating.Reading, rec *Record, key snapshot.Key) {
 	ss := s.resolve(r, key)
 	if ss == nil {
-		s.meterUnknown(r, key)
+		s.meterUnknown(r, rec, key)
 		return
 	}
 	if s.over(ss) {

@@ -296,7 +296,7 @@ func (s *shard) one(r *rating.Reading, rec *Record, key snapshot.Key, hint uint3
 	}
 	switch r.Kind {
 	case rating.KindStart:
-		s.start(r, key)
+		s.start(r, rec, key)
 	case rating.KindAnswer:
 		s.answer(r)
 	case rating.KindStop:

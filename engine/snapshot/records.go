@@ -6,7 +6,7 @@ import "github.com/wattline/wattline/rating"
 // at least a version byte.
 const (
 	minSession   = 16 + 1 + 1 + 15*8 + 6*4 + 4 + 4 + 4
-	minConnector = 4 + 4 + 4 + 1 + 8 + 16 + 16 + 8
+	minConnector = 4 + 4 + 4 + 1 + 8 + 16 + 16 + 8 + 8
 	minStart     = 4 + 4*8 + 1 + 1 + 4
 )
 
@@ -113,13 +113,14 @@ func (w *writer) connector(c *Connector) {
 	w.i64(c.StatusMs)
 	w.key(c.Live)
 	w.key(c.Ended)
+	w.i64(c.EndedFromMs)
 	w.i64(c.EndedMs)
 }
 
 func (r *reader) connector() Connector {
 	return Connector{
 		ChargePoint: r.u32(), Number: int32(r.u32()), Next: r.u32(), Status: r.u8(), StatusMs: r.i64(),
-		Live: r.key(), Ended: r.key(), EndedMs: r.i64(),
+		Live: r.key(), Ended: r.key(), EndedFromMs: r.i64(), EndedMs: r.i64(),
 	}
 }
 

@@ -77,6 +77,7 @@ type Connector struct {
 	StatusMs    int64  // when it was sent; rating.Unknown if never
 	Live        Key    // the running session, zero if none
 	Ended       Key    // the last session that ended
+	EndedFromMs int64  // when it began: what was measured before is of a session that is over
 	EndedMs     int64
 }
 
