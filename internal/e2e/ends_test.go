@@ -24,6 +24,8 @@ func (s *scene) kafkaClient() *kafka.Client {
 	s.t.Helper()
 	c, err := kafka.New(kafka.Config{
 		Brokers: []string{shared.kafka.Addr()}, ClientID: "e2e-" + s.name, Produce: kafka.ProduceConfig{Compression: kafka.CompressionLZ4},
+		// A batch that is sent again after a time-out may be there twice, and the broker is frozen for a while.
+		RequestTimeout: 2 * time.Minute,
 	})
 	if err != nil {
 		s.t.Fatal(err)

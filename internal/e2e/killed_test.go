@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -228,9 +231,12 @@ func TestTwoEnginesOneKilled(t *testing.T) {
 		}
 		t.Logf("%5.1f s: %s at %d of %d readings", time.Since(began).Seconds(), what, at, total)
 	}
-	point(15, "kill -9 a")
+	point(15, "kill -9 a, between rows and commit,")
+	frozen := s.freezeCommits(partitions, a, b)
 	a.kill()
+	frozen.thaw()
 	a.start()
+	t.Logf("%5.1f s: the blocks of %d partitions were in the store and not committed", time.Since(began).Seconds(), frozen.partitions)
 	point(40, "SIGTERM b")
 	t.Logf("b stopped in %v", b.stop().Round(time.Millisecond))
 	b.start()
@@ -252,9 +258,9 @@ func TestTwoEnginesOneKilled(t *testing.T) {
 	}
 	a.ready()
 	b.ready()
-	took4 := []time.Duration{a.stop(), b.stop()}
+	stops := []time.Duration{a.stop(), b.stop()}
 	t.Logf("%d readings of %d sessions rated in %.1f s (produced in %.1f s), 3 kills -9, 1 stop; clean stops at the end %v",
-		total, len(truth), took.Seconds(), progress.Elapsed.Seconds(), took4)
+		total, len(truth), took.Seconds(), progress.Elapsed.Seconds(), stops)
 
 	latest, summed := stored(t, s.sql())
 	compare(t, "sessions_latest", truth, latest)
@@ -286,6 +292,97 @@ func (s *scene) checkRows(want *loadgen.Sums) {
 	if got := s.ask("SELECT sum(rejects) FROM blocks"); got != "0" {
 		s.t.Errorf("blocks count %s rejects", got)
 	}
+}
+
+// frozenBroker is a broker that stands still.
+type frozenBroker struct {
+	s          *scene
+	partitions int // that have a block whose rows are all in the store while its offset is not committed
+}
+
+// freezeCommits stops the world where it is most dangerous to be killed: blocks are planned, their rows and their own
+// row are in the store, and no engine has been told that a later commit is through. First the store stands still until
+// most partitions have a plan that it does not serve; then the broker does, and the store works these plans off.
+func (s *scene) freezeCommits(partitions int32, engines ...*engineNode) *frozenBroker {
+	s.t.Helper()
+	running := runningEngines(engines...)
+	s.freeze(shared.store.pid)
+	var plans map[int32][]engine.Plan
+	s.await("plans of most partitions while the store stands still", 30*time.Second, running, func() (bool, string) {
+		plans = s.plans(partitions)
+		return len(plans) > int(partitions)/2, fmt.Sprintf("%v", plans)
+	})
+	s.freeze(shared.kafka.Pid())
+	s.thaw(shared.store.pid)
+	f := &frozenBroker{s: s, partitions: len(plans)}
+	s.await("rows of the planned blocks", 30*time.Second, running, func() (bool, string) {
+		missing := []string{}
+		for partition, list := range plans {
+			for _, p := range list {
+				if s.ask(fmt.Sprintf("SELECT count() FROM blocks WHERE partition = %d AND block_first = %d AND block_last = %d", partition, p.First, p.Last)) != "1" {
+					missing = append(missing, fmt.Sprintf("%d: %d to %d", partition, p.First, p.Last))
+				}
+			}
+		}
+		return len(missing) == 0, fmt.Sprintf("missing %q", missing)
+	})
+	return f
+}
+
+// thaw lets the broker go on.
+func (f *frozenBroker) thaw() {
+	f.s.t.Helper()
+	f.s.thaw(shared.kafka.Pid())
+}
+
+// freeze is kill -STOP of one of our own processes; it goes on at the end of the test at the latest.
+func (s *scene) freeze(pid int) {
+	s.t.Helper()
+	s.t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *scene) thaw(pid int) {
+	s.t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// plans reads the plans beside the group's committed offsets, by partition; those without a plan are not in it.
+func (s *scene) plans(partitions int32) map[int32][]engine.Plan {
+	s.t.Helper()
+	var numbers []int
+	for i := range int(partitions) {
+		numbers = append(numbers, i)
+	}
+	client := kafkago.Client{Addr: kafkago.TCP(shared.kafka.Addr()), Timeout: 10 * time.Second}
+	res, err := client.OffsetFetch(s.ctx, &kafkago.OffsetFetchRequest{GroupID: s.name, Topics: map[string][]int{s.readingsTopic(): numbers}})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	plans := map[int32][]engine.Plan{}
+	for _, p := range res.Topics[s.readingsTopic()] {
+		if p.Error != nil {
+			s.t.Fatal(p.Error)
+		}
+		if p.Metadata == "" {
+			continue
+		}
+		m, err := engine.ParseMetadata(p.Metadata)
+		if err != nil {
+			s.t.Fatalf("metadata of partition %d: %v", p.Partition, err)
+		}
+		if len(m.Plans) > 0 {
+			plans[int32(p.Partition)] = m.Plans
+		}
+	}
+	return plans
 }
 
 // verifyFinds: what an operator, or a fault of the store, changes behind our back is found and named.
