@@ -68,13 +68,13 @@ func (w *world) publishLocation(id string, uids ...string) {
 
 // traffic sends n seeded sessions a partition: reservations used and expired, changes of state, power, duplicates,
 // late readings, lost Stops, nonsense, sessions that run on, and one of an unknown charger.
-func (w *world) traffic(seed uint64, n int) {
+func (w *world) traffic(seed uint64, n int, fromMs int64) {
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	states := []rating.ChargeState{0, 0, 0, rating.StateSuspendedEV, rating.StateCharging, rating.StateSuspendedEVSE, rating.StateIdle}
 	for _, p := range parts() {
 		var all []message
 		for i := range n {
-			m := message{CP: fmt.Sprintf("CP%d-%d", p.Number, i%9), Tx: fmt.Sprint(seed, "-", i), At: t0 + int64(i/9)*100*minuteMs + rnd.Int64N(5*minuteMs), Reg: rnd.Int64N(1000) * kwh, Power: rating.Unknown}
+			m := message{CP: fmt.Sprintf("CP%d-%d", p.Number, i%9), Tx: fmt.Sprint(seed, "-", i), At: fromMs + int64(i/9)*100*minuteMs + rnd.Int64N(5*minuteMs), Reg: rnd.Int64N(1000) * kwh, Power: rating.Unknown}
 			put := func(k rating.Kind, st rating.ChargeState) {
 				m.Kind, m.State = k, st
 				if m.Power = rating.Unknown; rnd.IntN(3) == 0 {
@@ -133,11 +133,11 @@ func rated(t testing.TB, seed uint64) *world {
 		}
 	}
 	w.publishLocation("L1", uids...)
-	w.traffic(seed, 40)
+	w.traffic(seed, 40, t0)
 	w.rate(t, parts()...)
 	w.publishTariff(tariff("T1", 350_000_000))
 	w.publishLocation("L2", "CP0-8")
-	w.traffic(seed+1, 30)
+	w.traffic(seed+1, 30, t0+10*60*minuteMs)
 	w.rate(t, parts()...)
 	return w
 }
@@ -345,7 +345,7 @@ func TestFinds(t *testing.T) {
 		for i := len(log) / 2; ; i++ {
 			if at := bytes.Index(log[i].Value, []byte(`"Kind":0`)); at > 0 && bytes.Contains(log[i].Value, []byte(`"State":1`)) {
 				log[i].Value = bytes.Replace(log[i].Value, []byte(`"State":1`), []byte(`"State":2`), 1)
-				return "remade session"
+				return "amount price quantity remade"
 			}
 		}
 	})
