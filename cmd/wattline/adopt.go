@@ -60,7 +60,7 @@ func adoptCommand() command {
 		if !ok {
 			return exitFault
 		}
-		n, err := newNode(cfg, newLogger(cfg, std.err), parts.Printer(std.err), nil)
+		n, err := newNode(cfg, toolLogger(cfg, std.err), parts.Printer(std.err), nil)
 		if err == nil {
 			err = n.adopt(ctx, std, a)
 			err = errors.Join(err, n.stopInTime())
@@ -114,6 +114,7 @@ func (n *node) adopt(ctx context.Context, std stdio, a adoption) error {
 type place struct {
 	start, end int64 // of the log
 	committed  int64 // -1: nothing
+	ours       bool  // an engine can go on from the commit
 	blocks     bool
 	next       int64 // behind the newest block, if there are blocks
 	offset     int64
@@ -121,9 +122,12 @@ type place struct {
 
 func (p *place) text(of engine.Partition) string {
 	text := fmt.Sprintf("%s: the log has offsets %d to %d.\n", of, p.start, p.end-1)
-	if p.committed >= 0 {
-		text += fmt.Sprintf("The group's commit is %d.\n", p.committed)
-	} else {
+	switch {
+	case p.ours:
+		text += fmt.Sprintf("The group's commit is %d and an engine's own: adopt only if the engine halts on it.\n", p.committed)
+	case p.committed >= 0:
+		text += fmt.Sprintf("The group's commit is %d, not an engine's.\n", p.committed)
+	default:
 		text += "The group has no commit of it.\n"
 	}
 	left := p.offset - p.start
@@ -139,7 +143,7 @@ func (p *place) text(of engine.Partition) string {
 func (n *node) adoptionPlace(ctx context.Context, raw *kafkago.Client, a adoption) (*place, error) {
 	p := &place{}
 	var err error
-	if p.start, p.end, p.committed, err = offsetsOutside(ctx, raw, n.cfg, a.partition); err != nil {
+	if err = p.ask(ctx, raw, n.cfg, a.partition); err != nil {
 		return nil, err
 	}
 	last, has, err := n.store.LastBlock(ctx, a.partition)
@@ -189,39 +193,42 @@ func rawKafka(cfg *config.Config, brokers []string) (*kafkago.Client, error) {
 	}, nil
 }
 
-// offsetsOutside asks for the bounds of a partition and the group's commit.
-func offsetsOutside(ctx context.Context, raw *kafkago.Client, cfg *config.Config, p engine.Partition) (start, end, committed int64, err error) {
-	number := int(p.Number)
+// ask asks for the bounds of a partition and the group's commit.
+func (p *place) ask(ctx context.Context, raw *kafkago.Client, cfg *config.Config, of engine.Partition) error {
+	number := int(of.Number)
 	list, err := raw.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{
-		p.Topic: {kafkago.FirstOffsetOf(number), kafkago.LastOffsetOf(number)},
+		of.Topic: {kafkago.FirstOffsetOf(number), kafkago.LastOffsetOf(number)},
 	}})
-	if err != nil {
-		return 0, 0, 0, fmt.Errorf("ask where %s begins and ends: %w", p, err)
-	}
-	for _, o := range list.Topics[p.Topic] {
-		if o.Partition == number {
-			start, end, err = o.FirstOffset, o.LastOffset, o.Error
+	if err == nil {
+		for _, o := range list.Topics[of.Topic] {
+			if o.Partition == number {
+				p.start, p.end, err = o.FirstOffset, o.LastOffset, o.Error
+			}
 		}
 	}
 	if err != nil {
-		return 0, 0, 0, fmt.Errorf("ask where %s begins and ends: %w", p, err)
+		return fmt.Errorf("ask where %s begins and ends: %w", of, err)
 	}
-	fetched, err := raw.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: cfg.Kafka.Group, Topics: map[string][]int{p.Topic: {number}}})
-	switch {
-	case err != nil:
-		return 0, 0, 0, fmt.Errorf("ask for the commit of group %s: %w", cfg.Kafka.Group, err)
-	case errors.Is(fetched.Error, kafkago.GroupIdNotFound):
-		return start, end, -1, nil
-	case fetched.Error != nil:
-		return 0, 0, 0, fmt.Errorf("ask for the commit of group %s: %w", cfg.Kafka.Group, fetched.Error)
+	p.committed = -1
+	fetched, err := raw.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: cfg.Kafka.Group, Topics: map[string][]int{of.Topic: {number}}})
+	if err == nil {
+		err = fetched.Error
 	}
-	committed = -1
-	for _, o := range fetched.Topics[p.Topic] {
-		if o.Partition == number {
-			committed, err = o.CommittedOffset, o.Error
+	if errors.Is(err, kafkago.GroupIdNotFound) {
+		return nil
+	}
+	if err == nil {
+		for _, o := range fetched.Topics[of.Topic] {
+			if o.Partition == number {
+				_, notOurs := engine.ParseMetadata(o.Metadata)
+				p.committed, p.ours, err = o.CommittedOffset, notOurs == nil, o.Error
+			}
 		}
 	}
-	return start, end, committed, err
+	if err != nil {
+		return fmt.Errorf("ask for the commit of group %s: %w", cfg.Kafka.Group, err)
+	}
+	return nil
 }
 
 // commitOutside stores a commit as nobody's member: Kafka takes it only while the group is empty.

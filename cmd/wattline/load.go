@@ -63,7 +63,7 @@ func loadCommand() command {
 		if !ok {
 			return exitFault
 		}
-		err := withKafka(ctx, cfg, newLogger(cfg, std.err), func(client *kafka.Client) error { return runLoad(ctx, std, cfg, client, o) })
+		err := withKafka(ctx, cfg, toolLogger(cfg, std.err), func(client *kafka.Client) error { return runLoad(ctx, std, cfg, client, o) })
 		if err != nil {
 			fmt.Fprintf(std.err, "wattline load: %v\n", err)
 			return exitFault

@@ -46,8 +46,7 @@ func referenceLoadCommand() command {
 		if !ok {
 			return exitFault
 		}
-		log := newLogger(cfg, std.err)
-		err := withKafka(ctx, cfg, log, func(client *kafka.Client) error {
+		err := withKafka(ctx, cfg, toolLogger(cfg, std.err), func(client *kafka.Client) error {
 			return referenceLoad(ctx, client, cfg, rest[0], options, func(line string) { fmt.Fprintln(std.out, line) })
 		})
 		if err != nil {

@@ -53,6 +53,15 @@ func engineID(cfg *config.Config) (string, error) {
 	return name, nil
 }
 
+// toolLogger is the log of commands that come to an end: what they start and stop is of no interest, unless asked for.
+func toolLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	quiet := *cfg
+	if !cfg.Given("log.level") {
+		quiet.Log.Level = "warn"
+	}
+	return newLogger(&quiet, w)
+}
+
 func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {

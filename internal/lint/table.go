@@ -71,6 +71,7 @@ func table() map[string]rule {
 		"deploy":               {why: "versions, sums and settings of the real parts, readable without Go"},
 		"internal/parts":       {imports: []string{"deploy"}, why: "gets, starts and stops the real parts; for cmd, bench and tests"},
 		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
+		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
 		"internal/config":      {why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
 		"internal/invariant":   {why: "bugs and assertions"},
 		"internal/lint":        {why: "these rules"},

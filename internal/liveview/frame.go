@@ -82,8 +82,15 @@ func (f *Frame) Lines(width int) []string {
 // Plain says the frame in a few lines that can stand below each other in a log.
 func (f *Frame) Plain(width int) []string {
 	l := layout{width: width}
-	l.add("%s: %s readings/s, %s live, lag %s, fresh %s", f.clock(), Group(f.ReadingsPerSecond), Group(f.LiveSessions), f.lag(), f.freshness())
-	l.add("  %s, %s", f.energy(), f.revenue())
+	at := "no reading yet"
+	if !f.At.IsZero() {
+		at = f.At.UTC().Format("2 Jan 15:04:05")
+	}
+	l.add("%s  %s readings/s, %s live, lag %s, fresh %s", at, Group(f.ReadingsPerSecond), Group(f.LiveSessions), Group(max(f.Lag, 0)), f.freshness())
+	if f.State != "" {
+		l.add("  %s", f.State)
+	}
+	l.add("  %s energy, %s revenue%s", f.energy(), f.revenue(), f.held())
 	if len(f.Dearest) > 0 {
 		s := f.Dearest[0]
 		l.add("  dearest %s: %s %s, %s kWh, %s", s.ChargePoint, Amount(s.Price.Micros, 4), s.Price.Currency, Kwh(s.EnergyMwh), s.Why)
@@ -112,12 +119,13 @@ func (f *Frame) lag() string {
 	return Group(f.Lag) + " messages"
 }
 
-func (f *Frame) sessions() string {
-	text := Group(f.LiveSessions) + " live"
-	if f.HeldSessions > 0 {
-		text += ", " + Group(f.HeldSessions) + " held"
+func (f *Frame) sessions() string { return Group(f.LiveSessions) + " live" + f.held() }
+
+func (f *Frame) held() string {
+	if f.HeldSessions == 0 {
+		return ""
 	}
-	return text
+	return ", " + Group(f.HeldSessions) + " held"
 }
 
 func (f *Frame) freshness() string {

@@ -1,0 +1,130 @@
+package liveview
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write testdata")
+
+// full has the longest of everything that is to be expected.
+func full() *Frame {
+	f := &Frame{
+		Title: "Wattline demo: 2000 charge points, 60 times as fast as time", At: time.Date(2026, 1, 5, 7, 44, 11, 0, time.UTC),
+		ReadingsPerSecond: 1_234_567, LiveSessions: 1044, HeldSessions: 3, Lag: 12_345, Freshness: 1284 * time.Millisecond, FreshnessKnown: true,
+		Totals: true, Rows: 7_472, EnergyMwh: 6_889_123_456, Revenue: []Money{{"EUR", 4_774_005_999}, {"GBP", 186_000_000}},
+		Hints:    []string{"session  curl 127.0.0.1:8080/v1/sessions/765ddfae-5291-bca8-291b-c83bdca1b294"},
+		Warnings: []string{"16:05:27 insert failed, will be tried again error=connection refused and a very long text behind it"},
+	}
+	for i := range 10 {
+		f.Dearest = append(f.Dearest, Session{
+			ChargePoint: "WTL-BER-00190/1", Since: "08:17", EnergyMwh: 47_130_400 - int64(i)*1_000_000,
+			Price: Money{"EUR", 1_044_106_599 - int64(i)*100_000_000}, Why: "08:36 time of day",
+		})
+	}
+	return f
+}
+
+func golden(t *testing.T, name string, lines []string) {
+	t.Helper()
+	got := strings.Join(lines, "\n") + "\n"
+	path := "testdata/" + name
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s (-want +got)\n%s", path, d)
+	}
+}
+
+func TestLook(t *testing.T) {
+	golden(t, "screen.txt", full().Lines(80))
+	golden(t, "plain.txt", full().Plain(80))
+	golden(t, "screen-empty.txt", (&Frame{Title: "Wattline demo", State: "not yet in the consumer group", Lag: -1}).Lines(80))
+	golden(t, "plain-empty.txt", (&Frame{State: "not yet in the consumer group", Lag: -1}).Plain(80))
+}
+
+// TestWidth holds V1 and V2.
+func TestWidth(t *testing.T) {
+	f := full()
+	f.Dearest[0].ChargePoint = "Ladesäule-mit-einem-sehr-langen-Namen\x1b[31m"
+	for _, width := range []int{20, 79, 80, 132} {
+		for _, l := range append(f.Lines(width), f.Plain(width)...) {
+			if len(l) > width {
+				t.Errorf("%d columns where %d are: %s", len(l), width, l)
+			}
+			if strings.Trim(l, "\x20!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~") != "" {
+				t.Errorf("not ASCII: %q", l)
+			}
+		}
+	}
+}
+
+func TestScreen(t *testing.T) {
+	var out bytes.Buffer
+	width, height := 80, 10
+	s := NewScreen(&out, func() (int, int) { return width, height })
+	if err := s.Close(); err != nil || out.Len() > 0 {
+		t.Fatalf("a screen that was never drawn wrote %q, %v", out.String(), err)
+	}
+	for range 2 {
+		if err := s.Draw(full()); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), "\n"); n != height-1 {
+			t.Errorf("%d lines on a screen of %d", n, height)
+		}
+		if strings.Count(out.String(), hideCursor) != strings.Count(out.String(), clearAll) {
+			t.Errorf("cursor and clearing do not agree: %q", out.String())
+		}
+		if !strings.HasSuffix(out.String(), clearBelow) {
+			t.Errorf("what stood below stays: %q", out.String())
+		}
+		out.Reset()
+	}
+	if err := s.Close(); err != nil || out.String() != showCursor {
+		t.Errorf("the cursor is not given back: %q, %v", out.String(), err)
+	}
+	out.Reset()
+	width, height = 0, 0
+	if err := s.Draw(full()); err != nil || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("a terminal without size: %q, %v", out.String(), err)
+	}
+}
+
+func TestFigures(t *testing.T) {
+	f := func(got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	f(Group(0), "0")
+	f(Group(999), "999")
+	f(Group(-1000), "-1,000")
+	f(Group(1234567), "1,234,567")
+	f(Kwh(999_999), "0.999")
+	f(Kwh(-1_500_000), "-1.500")
+	f(Kwh(1_234_567_890), "1,234.567")
+	f(Amount(0, 2), "0.00")
+	f(Amount(-1, 6), "-0.000001")
+	f(Amount(1_999_999, 2), "1.99")
+	f(Amount(1_999_999, 0), "1")
+	f(Cut("abc", 2), "ab")
+	f(Cut("a\tb", 9), "a?b")
+}
