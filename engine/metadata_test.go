@@ -25,12 +25,13 @@ func TestMetadataGolden(t *testing.T) {
 			t.Errorf("%s: %s", want, diff)
 		}
 	}
-	f(Metadata{RatingVersion: 1}, "wattline1 r=1")
-	f(Metadata{RatingVersion: 1, Books: []BookChange{{0, 3}}, Plans: []Plan{{0, 99}}}, "wattline1 r=1 b=0,3 p=0,99")
+	f(Metadata{RatingVersion: 1, SliceMs: 900_000, TimeoutMs: 3_600_000}, "wattline1 r=1 c=900000,3600000")
+	f(Metadata{RatingVersion: 1, SliceMs: -1, TimeoutMs: 60_000, Books: []BookChange{{0, 3}}, Plans: []Plan{{0, 99}}}, "wattline1 r=1 c=-1,60000 b=0,3 p=0,99")
 	f(Metadata{
-		RatingVersion: 1, Snapshot: SnapshotRef{ID: 1_750_000_000_000_000_000, Offset: 4_000_000, At: 17, Count: 3, Bytes: 1_500_000, CRC: 0xdeadbeef},
-		Books: []BookChange{{3_999_000, 40}, {4_100_000, 42}}, Plans: []Plan{{4_200_000, 4_299_999}, {4_300_000, 4_300_000}},
-	}, "wattline1 r=1 s=1750000000000000000,4000000,17,3,1500000,3735928559 b=3999000,40 b=4100000,42 p=4200000,4299999 p=4300000,4300000")
+		RatingVersion: 1, SliceMs: 900_000, TimeoutMs: 3_600_000,
+		Snapshot: SnapshotRef{ID: 1_750_000_000_000_000_000, Offset: 4_000_000, At: 17, Count: 3, Bytes: 1_500_000, CRC: 0xdeadbeef},
+		Books:    []BookChange{{3_999_000, 40}, {4_100_000, 42}}, Plans: []Plan{{4_200_000, 4_299_999}, {4_300_000, 4_300_000}},
+	}, "wattline1 r=1 c=900000,3600000 s=1750000000000000000,4000000,17,3,1500000,3735928559 b=3999000,40 b=4100000,42 p=4200000,4299999 p=4300000,4300000")
 }
 
 // TestMetadataRefused: nothing but what AppendMetadata writes is taken.
@@ -43,26 +44,30 @@ func TestMetadataRefused(t *testing.T) {
 	}
 	f("")
 	f("wattline1") // a version of nothing
-	f("wattline2 r=1")
-	f("wattline1  r=1")
-	f("wattline1 r=1 ")
-	f(" wattline1 r=1")
-	f("wattline1 r=01")
-	f("wattline1 r=+1")
-	f("wattline1 r=1 r=1")
-	f("wattline1 r=4294967297")
-	f("wattline1 r=1 x=1")
-	f("wattline1 r=1 p")
-	f("wattline1 r=1 p=5,4")
-	f("wattline1 r=1 p=1,2 b=0,1") // the order is fixed
-	f("wattline1 r=1 p=1,2 p=3,4 p=5,6")
-	f("wattline1 r=1 b=1")
-	f("wattline1 r=1 b=1,2,3")
-	f("wattline1 r=1 b=9223372036854775808,1")
-	f("wattline1 r=1 s=1,2,3,0,5,6") // a snapshot of no chunk
-	f("wattline1 r=1 s=1,2,3,4,5,4294967296")
-	f("wattline1 r=1 s=-1,2,3,4,5,6")
-	f("wattline1 r=1" + strings.Repeat(" b=1,1", maxBookChanges+2))
+	f("wattline1 r=1")
+	f("wattline1 c=1,2 r=1")
+	f("wattline1 r=1 c=1")
+	f("wattline1 r=1 c=1,2,3")
+	f("wattline2 r=1 c=1,2")
+	f("wattline1  r=1 c=1,2")
+	f("wattline1 r=1 c=1,2 ")
+	f(" wattline1 r=1 c=1,2")
+	f("wattline1 r=01 c=1,2")
+	f("wattline1 r=+1 c=1,2")
+	f("wattline1 r=1 c=1,2 r=1")
+	f("wattline1 r=4294967297 c=1,2")
+	f("wattline1 r=1 c=1,2 x=1")
+	f("wattline1 r=1 c=1,2 p")
+	f("wattline1 r=1 c=1,2 p=5,4")
+	f("wattline1 r=1 c=1,2 p=1,2 b=0,1") // the order is fixed
+	f("wattline1 r=1 c=1,2 p=1,2 p=3,4 p=5,6")
+	f("wattline1 r=1 c=1,2 b=1")
+	f("wattline1 r=1 c=1,2 b=1,2,3")
+	f("wattline1 r=1 c=1,2 b=9223372036854775808,1")
+	f("wattline1 r=1 c=1,2 s=1,2,3,0,5,6") // a snapshot of no chunk
+	f("wattline1 r=1 c=1,2 s=1,2,3,4,5,4294967296")
+	f("wattline1 r=1 c=1,2 s=-1,2,3,4,5,6")
+	f("wattline1 r=1 c=1,2" + strings.Repeat(" b=1,1", maxBookChanges+2))
 	f(strings.Repeat("wattline1 ", 100_000))
 }
 
@@ -70,9 +75,9 @@ func TestMetadataRefused(t *testing.T) {
 func TestMetadataFits(t *testing.T) {
 	const big = math.MaxInt64
 	m := Metadata{
-		RatingVersion: math.MaxInt32,
-		Snapshot:      SnapshotRef{ID: big, Offset: big, At: big, Count: math.MaxInt32, Bytes: big, CRC: math.MaxUint32},
-		Plans:         []Plan{{big - 1, big}, {big, big}},
+		RatingVersion: math.MaxInt32, SliceMs: -big, TimeoutMs: -big,
+		Snapshot: SnapshotRef{ID: big, Offset: big, At: big, Count: math.MaxInt32, Bytes: big, CRC: math.MaxUint32},
+		Plans:    []Plan{{big - 1, big}, {big, big}},
 	}
 	for range maxBookChanges + 1 { // the one in force at the snapshot, and the changes since
 		m.Books = append(m.Books, BookChange{big, big})
@@ -94,7 +99,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 	for seed := range uint64(2000) {
 		rnd := rand.New(rand.NewPCG(seed, 6))
 		num := func() int64 { return rnd.Int64() >> rnd.IntN(63) }
-		m := Metadata{RatingVersion: int32(num())}
+		m := Metadata{RatingVersion: int32(num()), SliceMs: num(), TimeoutMs: num()}
 		if rnd.IntN(2) == 0 {
 			m.Snapshot = SnapshotRef{ID: uint64(num()), Offset: num(), At: num(), Count: 1 + rnd.Int32N(1000), Bytes: num(), CRC: rnd.Uint32()}
 		}
@@ -117,10 +122,10 @@ func TestMetadataRoundTrip(t *testing.T) {
 
 func FuzzParseMetadata(f *testing.F) {
 	f.Add("")
-	f.Add("wattline1 r=1")
-	f.Add("wattline1 r=1 s=1750000000000000000,4000000,17,3,1500000,3735928559 b=3999000,40 b=4100000,42 p=4200000,4299999 p=4300000,4300000")
-	f.Add("wattline1 r=-9 b=-1,-1 p=-5,-4")
-	f.Add("wattline1 r=1 s=1,2,3,4,5 b=")
+	f.Add("wattline1 r=1 c=900000,3600000")
+	f.Add("wattline1 r=1 c=900000,3600000 s=1750000000000000000,4000000,17,3,1500000,3735928559 b=3999000,40 b=4100000,42 p=4200000,4299999 p=4300000,4300000")
+	f.Add("wattline1 r=-9 c=-1,0 b=-1,-1 p=-5,-4")
+	f.Add("wattline1 r=1 c=1,2 s=1,2,3,4,5 b=")
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := ParseMetadata(text)
 		if err != nil {

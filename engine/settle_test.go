@@ -21,7 +21,6 @@ type scripted struct {
 	script []string // "insert err", "readback none", ...
 	calls  []string
 	now    time.Time
-	tokens map[string]bool // used by insertVersions: no token twice
 	fenced error
 }
 
@@ -66,16 +65,9 @@ func failed(word, call string) error {
 func (s *scripted) Insert(_ context.Context, in *Insert) error {
 	_, suffix, hash := strings.Cut(in.Token, "#")
 	note := in.Table.String()
-	switch {
-	case hash && in.Table == TableSessions:
-		note += " #fresh"
-		if s.tokens[in.Token] {
-			note += " USED BEFORE"
-		}
-	case hash:
+	if hash {
 		note += " #" + suffix
 	}
-	s.tokens[in.Token] = true
 	if !strings.HasPrefix(in.QueryID, queryPrefix(strings.TrimSuffix(in.Token, "#"+suffix))) {
 		note += " query id " + in.QueryID
 	}
@@ -91,7 +83,7 @@ func (s *scripted) Quiesce(_ context.Context, prefix string) error {
 }
 
 func (s *scripted) ReadBack(_ context.Context, _ Partition, first int64, t Table, month int32) (Sums, error) {
-	all := map[Table]Sums{TableCharges: testSums(), TableBlocks: {Rows: 1, EnergyMwh: 99}}[t]
+	all := map[Table]Sums{TableCharges: testSums(), TableSessions: {Rows: 1, Versions: 100 << 16}, TableBlocks: {Rows: 1, EnergyMwh: 99}}[t]
 	switch word := s.answer("readback", fmt.Sprintf("%s %d", t, month)); word {
 	case "all":
 		return all, nil
@@ -132,7 +124,9 @@ func testBlock() *Block {
 		c.Tariff, c.Currency = append(c.Tariff, "T"), append(c.Currency, "EUR")
 		c.Charge = append(c.Charge, rating.Charge{FromMs: t0, EnergyMwh: 1000, DurationMs: 60, ExclMicros: 100, InclMicros: 121})
 	}
-	b.sessions(202506).grow()
+	v := b.sessions(202506)
+	v.grow()
+	v.Version[0] = 100 << 16
 	b.close(199, t0, "test")
 	return b
 }
@@ -142,7 +136,7 @@ func testSums() Sums {
 }
 
 func newScripted(script string) (*scripted, *settler) {
-	s := &scripted{now: time.UnixMilli(t0), tokens: map[string]bool{}}
+	s := &scripted{now: time.UnixMilli(t0)}
 	for line := range strings.Lines(script) {
 		if line = strings.TrimSpace(line); line != "" {
 			s.script = append(s.script, line)
@@ -317,34 +311,53 @@ func TestSettle(t *testing.T) {
 		quiesce readback blocks 0
 		halt: block-differs`)
 
-	f("versions: never read back, every further attempt under a token of its own", false, `
+	f("versions are read back like charges", false, `
 		insert ok
 		insert err
-		insert err
-		insert err`, `
+		readback none
+		readback none
+		readback none
+		readback all`, `
 		insert charges
 		insert sessions
-		insert sessions #fresh
-		insert sessions #fresh
-		insert sessions #fresh
+		quiesce readback sessions 202506
+		insert sessions
+		quiesce readback sessions 202506
+		quiesce readback sessions 202506
+		insert sessions #1
+		quiesce readback sessions 202506
 		insert blocks`)
 
-	f("recovered, all is there but the versions, which are inserted again", true, `
+	f("other versions", false, `
+		insert ok
+		insert err
+		readback more`, `
+		insert charges
+		insert sessions
+		quiesce readback sessions 202506
+		halt: block-differs`)
+
+	f("recovered, and all is there", true, `
+		readback all
 		readback all
 		readback all`, `
 		quiesce readback charges 202506
-		insert sessions #fresh
+		quiesce readback sessions 202506
 		quiesce readback blocks 0`)
 
 	f("recovered, nothing is there: a first OK is not believed", true, `
 		readback none
 		readback all
 		readback none
+		readback all
+		readback none
 		readback all`, `
 		quiesce readback charges 202506
 		insert charges
 		quiesce readback charges 202506
-		insert sessions #fresh
+		quiesce readback sessions 202506
+		insert sessions
+		quiesce readback sessions 202506
 		quiesce readback blocks 0
 		insert blocks
 		quiesce readback blocks 0`)
@@ -376,15 +389,6 @@ func TestSettle(t *testing.T) {
 		insert charges
 		insert sessions
 		fence
-		insert blocks`)
-
-	f("versions keep to the plan's age, too", false, `
-		insert ok
-		insert after 11m err`, `
-		insert charges
-		insert sessions
-		fence
-		insert sessions #fresh
 		insert blocks`)
 }
 

@@ -90,7 +90,7 @@ func small(p *rating.Plan) *State {
 		Sessions: []Session{live, held, early}, Windows: []Window{{Seen: [64]uint32{3, 5}, Next: 2}},
 		Connectors: []Connector{
 			{},
-			{ChargePoint: 1, Number: 1, Status: 1, StatusMs: 9, Live: Key{4, 0}, Ended: Key{8, 8}, EndedMs: 7},
+			{ChargePoint: 1, Number: 1, Status: 1, StatusMs: 9, Live: Key{4, 0}, Ended: Key{8, 8}, EndedFromMs: 6, EndedMs: 7},
 			{ChargePoint: 1, Number: 2, Next: 1, StatusMs: rating.Unknown, Live: Key{1, 2}},
 		},
 		Starts: []Start{start},
@@ -122,7 +122,7 @@ func random(p *rating.Plan, seed uint64) *State {
 		st.Names = append(st.Names, text(48))
 		st.Places = append(st.Places, Place{num(), text(36), text(36)})
 		st.Plans = append(st.Plans, Plan{text(2), text(3), text(36), num(), text(30)})
-		st.Connectors = append(st.Connectors, Connector{rnd.Uint32(), rnd.Int32(), rnd.Uint32(), uint8(rnd.Uint32()), num(), key(), key(), num()})
+		st.Connectors = append(st.Connectors, Connector{rnd.Uint32(), rnd.Int32(), rnd.Uint32(), uint8(rnd.Uint32()), num(), key(), key(), num(), num()})
 		x := Start{Connector: rnd.Uint32(), AtMs: num(), RegisterMwh: num(), RecordMs: num(), Offset: num(), State: uint8(rnd.Uint32()), Flags: rnd.Uint32()}
 		x.MessageLen = uint8(copy(x.MessageID[:], text(MaxTransaction)))
 		st.Starts = append(st.Starts, x)
