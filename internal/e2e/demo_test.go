@@ -88,8 +88,10 @@ func TestDemoSurvivesKill(t *testing.T) {
 	last := d.awaitReadings(after + 1000)
 	t.Logf("went on to %d; Ctrl-C took %v", last, d.stop().Round(time.Millisecond))
 
-	q := s.storeOf(dir)
+	q, config := s.storeOf(dir)
 	s.checkDemo(q)
+	// Running sessions are proven too: their rows so far, and what they would cost.
+	t.Logf("verify --all: %s", s.must("verify", "--all", "--config", config).out)
 }
 
 // checkPlain: into a pipe the demo writes lines that fit a terminal, without control sequences.
@@ -112,12 +114,12 @@ func checkPlain(t *testing.T, out string) {
 	}
 }
 
-// storeOf opens the data of a demo that has ended with `wattline store`.
-func (s *scene) storeOf(dir string) sqlEnd {
+// storeOf opens the data of a demo that has ended with `wattline store`. It returns the configuration, too.
+func (s *scene) storeOf(dir string) (q sqlEnd, config string) {
 	s.t.Helper()
 	addr := freeAddr(s.t)
-	cfg := s.write("demo-store.yaml", "data:\n  dir: "+dir+"\nclickhouse:\n  embedded_addr: "+addr+"\n")
-	p := s.launch("demo-store", "store", "--config", cfg)
+	config = s.write("demo-store.yaml", "data:\n  dir: "+dir+"\nclickhouse:\n  embedded_addr: "+addr+"\n")
+	p := s.launch("demo-store", "store", "--config", config)
 	s.await("the store of the demo", time.Minute, []*process{p}, func() (bool, string) {
 		out := p.output()
 		return strings.Contains(out, "addr "+addr), out
@@ -126,7 +128,7 @@ func (s *scene) storeOf(dir string) sqlEnd {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return sqlEnd{addr, "wattline", "default", password}
+	return sqlEnd{addr, "wattline", "default", password}, config
 }
 
 // checkDemo compares every session that ended with what loadgen's oracle says of the same city, and looks for ended
