@@ -68,8 +68,13 @@ func chargerLogs() []chargerLog {
 			// Two transactions: one of a second, one whose end register comes before its Stop and waits for it.
 			file: "unknown-acchargepoint-full-session",
 			looks: []look{
-				{7, "1771262029", true, 0}, {8, "1771262029", false, 0}, {12, "1771262049", true, 0}, {13, "1771262049", true, 107},
-				{14, "1771262049", true, 177}, {17, "1771262049", true, 177}, {18, "1771262049", false, 0},
+				{7, "1771262029", true, 0},
+				{8, "1771262029", false, 0},
+				{12, "1771262049", true, 0},
+				{13, "1771262049", true, 107},
+				{14, "1771262049", true, 177},
+				{17, "1771262049", true, 177},
+				{18, "1771262049", false, 0},
 			},
 			ends: []string{"1771262029 1 COMPLETED 0 17:13:48 17:13:49 0", "1771262049 1 COMPLETED 248 17:14:08 17:15:48 90024"},
 		},

@@ -17,7 +17,6 @@ type engineNode struct {
 	id     string
 	api    string // its HTTP address
 	config string // path
-	args   []string
 	proc   *process
 }
 
