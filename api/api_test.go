@@ -101,7 +101,7 @@ func TestPage(t *testing.T) {
 	if r.StatusCode != http.StatusOK || !strings.Contains(string(page), "```json\n"+got+"```") {
 		t.Errorf("status %d; docs/API.md does not show\n%s", r.StatusCode, got)
 	}
-	for name := range metricNames(t, &fake{stats: []engine.PartitionStats{{End: 1, WatermarkMs: 1, DurableMs: 1}}}) {
+	for name := range metricNames(t, &fake{stats: []engine.PartitionStats{{End: 1, WatermarkMs: 1, DurableMs: 1, Committed: 1}}}) {
 		if !strings.Contains(string(page), "`"+name+"`") {
 			t.Errorf("docs/API.md does not name %s", name)
 		}
@@ -235,7 +235,7 @@ func TestMetrics(t *testing.T) {
 	}
 	// What is not known is not there, rather than 0; a halted partition has nothing but that.
 	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, End: -1, WatermarkMs: rating.Unknown}}})
-	for _, name := range []string{"wattline_lag_messages", "wattline_watermark_seconds", "wattline_durable_watermark_seconds"} {
+	for _, name := range []string{"wattline_lag_messages", "wattline_watermark_seconds", "wattline_durable_watermark_seconds", "wattline_committed_offset"} {
 		if v, ok := got[name]; ok {
 			t.Errorf("%s is %s, though it is not known", name, v)
 		}

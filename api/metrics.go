@@ -54,7 +54,8 @@ func newCollector(health Health, version string) *collector {
 	c.add("wattline_rating_seconds_total", "Time spent rating, s.", prometheus.CounterValue,
 		func(s *engine.PartitionStats) (float64, bool) { return time.Duration(s.RateNs).Seconds(), true })
 	gauge("wattline_next_offset", "Offset that is rated next.", func(s *engine.PartitionStats) int64 { return s.Position })
-	gauge("wattline_committed_offset", "Offset below which all is durable and committed.", func(s *engine.PartitionStats) int64 { return s.Committed })
+	c.add("wattline_committed_offset", "Offset below which all is durable and committed; not there before this process's first commit.", prometheus.GaugeValue,
+		func(s *engine.PartitionStats) (float64, bool) { return float64(s.Committed), s.Committed > 0 })
 	c.add("wattline_lag_messages", "Messages that are in the log and not rated.", prometheus.GaugeValue,
 		func(s *engine.PartitionStats) (float64, bool) { return float64(max(0, s.End-s.Position)), s.End >= 0 })
 	c.add("wattline_watermark_seconds", "Greatest record timestamp seen, s since 1970 UTC.", prometheus.GaugeValue, seconds(func(s *engine.PartitionStats) int64 { return s.WatermarkMs }))

@@ -76,3 +76,13 @@ func (r *running) stop(t *testing.T) {
 		t.Errorf("exit code %d:\n%s%s", code, r.out.String(), r.err.String())
 	}
 }
+
+// stageOf is a stage that starts and stops with these errors.
+func stageOf(startErr, stopErr error) func(context.Context) (string, func(context.Context) error, error) {
+	return func(context.Context) (string, func(context.Context) error, error) {
+		if startErr != nil {
+			return "", nil, startErr
+		}
+		return "up", func(context.Context) error { return stopErr }, nil
+	}
+}

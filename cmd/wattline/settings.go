@@ -79,7 +79,7 @@ func engineConfig(cfg *config.Config, id string) engine.Config {
 	c := engine.Config{
 		EngineID: id, ReferenceTopic: cfg.Kafka.ReferenceTopic, StateTopic: cfg.Kafka.StateTopic, RejectsTopic: cfg.Kafka.RejectsTopic,
 		SliceMs: e.Slice.Milliseconds(), SessionTimeoutMs: e.SessionTimeout.Milliseconds(), BlockRows: int(e.BlockRows), BlockOffsets: e.BlockOffsets,
-		BlockAge: e.BlockAge, BlockAgeMax: e.BlockAgeMax, BlocksPerSecond: int(e.BlocksPerSecond), SnapshotReplay: e.SnapshotReplay,
+		BlockAge: e.BlockAge, BlockAgeMax: e.BlockAgeMax, BlocksPerSecond: int(e.BlocksPerSecond), SnapshotReplay: e.SnapshotReplay, SnapshotAge: e.SnapshotAge,
 		SnapshotChunk: int(e.SnapshotChunk), BookEvery: e.BookEvery, ReferencePoll: e.ReferencePoll, StopTimeout: e.StopTimeout, InsertBackoffMax: e.InsertBackoffMax,
 	}
 	if c.SliceMs == 0 {

@@ -28,6 +28,7 @@ type Engine struct {
 	BlockAgeMax      time.Duration
 	BlocksPerSecond  int64
 	SnapshotReplay   time.Duration
+	SnapshotAge      time.Duration
 	SnapshotChunk    int64 // bytes
 	BookEvery        time.Duration
 	ReferencePoll    time.Duration
