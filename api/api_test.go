@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -57,21 +56,12 @@ func example() engine.SessionView {
 	}
 }
 
-func get(t *testing.T, f *fake, path string) *http.Response {
+func get(t *testing.T, f *fake, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	Handler(Config{Sessions: f, Health: f, Version: "v1", Pprof: true, Peers: func() []string { return []string{"http://b:8080"} }}).
 		ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-	return w.Result()
-}
-
-func body(t *testing.T, r *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return w
 }
 
 // indented is JSON as the page shows it.
@@ -93,13 +83,13 @@ func indented(t *testing.T, text string) string {
 // TestPage: the answer that docs/API.md shows is the one that is given.
 func TestPage(t *testing.T) {
 	r := get(t, &fake{found: []engine.SessionView{example()}}, "/v1/sessions/318000003")
-	got := indented(t, body(t, r))
+	got := indented(t, r.Body.String())
 	page, err := os.ReadFile("../docs/API.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.StatusCode != http.StatusOK || !strings.Contains(string(page), "```json\n"+got+"```") {
-		t.Errorf("status %d; docs/API.md does not show\n%s", r.StatusCode, got)
+	if r.Code != http.StatusOK || !strings.Contains(string(page), "```json\n"+got+"```") {
+		t.Errorf("status %d; docs/API.md does not show\n%s", r.Code, got)
 	}
 	for name := range metricNames(t, &fake{stats: []engine.PartitionStats{{End: 1, WatermarkMs: 1, DurableMs: 1, Committed: 1}}}) {
 		if !strings.Contains(string(page), "`"+name+"`") {
@@ -112,15 +102,15 @@ func TestSession(t *testing.T) {
 	f := func(e *fake, id string, status int, parts ...string) {
 		t.Helper()
 		r := get(t, e, "/v1/sessions/"+id)
-		text := body(t, r)
-		if r.StatusCode != status {
-			t.Errorf("%s: status %d, want %d: %s", id, r.StatusCode, status, text)
+		text := r.Body.String()
+		if r.Code != status {
+			t.Errorf("%s: status %d, want %d: %s", id, r.Code, status, text)
 		}
-		if r.Header.Get("Content-Type") != "application/json" || !json.Valid([]byte(text)) {
+		if r.Header().Get("Content-Type") != "application/json" || !json.Valid([]byte(text)) {
 			t.Errorf("%s: not JSON: %s", id, text)
 		}
-		if (r.Header.Get("Retry-After") != "") != (status == http.StatusServiceUnavailable) {
-			t.Errorf("%s: Retry-After is %q", id, r.Header.Get("Retry-After"))
+		if (r.Header().Get("Retry-After") != "") != (status == http.StatusServiceUnavailable) {
+			t.Errorf("%s: Retry-After is %q", id, r.Header().Get("Retry-After"))
 		}
 		for _, p := range parts {
 			if !strings.Contains(text, p) {
@@ -157,9 +147,9 @@ func TestDearest(t *testing.T) {
 	f := func(e *fake, query string, status, asked int, parts ...string) {
 		t.Helper()
 		r := get(t, e, "/v1/sessions"+query)
-		text := body(t, r)
-		if r.StatusCode != status || e.askedN != asked {
-			t.Errorf("%q: status %d, asked for %d: %s", query, r.StatusCode, e.askedN, text)
+		text := r.Body.String()
+		if r.Code != status || e.askedN != asked {
+			t.Errorf("%q: status %d, asked for %d: %s", query, r.Code, e.askedN, text)
 		}
 		for _, p := range parts {
 			if !strings.Contains(text, p) {
@@ -182,8 +172,8 @@ func TestHealth(t *testing.T) {
 	f := func(e *fake, path string, status int, part string) {
 		t.Helper()
 		r := get(t, e, path)
-		if text := body(t, r); r.StatusCode != status || !strings.Contains(text, part) {
-			t.Errorf("%s: status %d: %s", path, r.StatusCode, text)
+		if text := r.Body.String(); r.Code != status || !strings.Contains(text, part) {
+			t.Errorf("%s: status %d: %s", path, r.Code, text)
 		}
 	}
 	down := &fake{ready: errors.New("halted wattline.readings/1: plan-gap")}
@@ -206,7 +196,7 @@ func metricNames(t *testing.T, e *fake) map[string]string {
 	t.Helper()
 	r := get(t, e, "/metrics")
 	names := map[string]string{}
-	for line := range strings.Lines(body(t, r)) {
+	for line := range strings.Lines(r.Body.String()) {
 		if strings.HasPrefix(line, "wattline_") {
 			name, _, _ := strings.Cut(line, "{")
 			name, _, _ = strings.Cut(name, " ")
@@ -270,7 +260,8 @@ func TestServe(t *testing.T) {
 	if err := s.Close(ctx); err != nil {
 		t.Error(err)
 	}
-	if _, err := client.Get("http://" + ln.Addr().String() + "/healthz"); err == nil {
+	if r, err := client.Get("http://" + ln.Addr().String() + "/healthz"); err == nil {
+		_ = r.Body.Close()
 		t.Error("it answers after Close")
 	}
 }

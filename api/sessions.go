@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 	"github.com/wattline/wattline/rating/money"
 	"github.com/wattline/wattline/rating/ocpi"
@@ -188,7 +189,7 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 func (h *handler) write(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		panic("BUG: answer: " + err.Error()) // texts and integers
+		invariant.Bug("answer: %v", err) // texts and integers
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -14,6 +14,7 @@ import (
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -187,7 +188,7 @@ func endOf(network *loadgen.Network, readings int64) int64 {
 			return nil
 		})
 		if err != nil {
-			panic("BUG: a counter failed: " + err.Error())
+			invariant.Bug("a counter failed: %v", err)
 		}
 	}
 	return s.NowMs()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -50,7 +51,7 @@ func (h *noticeHandler) Handle(ctx context.Context, r slog.Record) error {
 
 // WithAttrs implements slog.Handler.
 func (h *noticeHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &noticeHandler{h.Handler.WithAttrs(attrs), h.to, append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return &noticeHandler{h.Handler.WithAttrs(attrs), h.to, append(slices.Clip(h.attrs), attrs...)}
 }
 
 // WithGroup implements slog.Handler.

@@ -36,15 +36,15 @@ type profileLog struct{ log *slog.Logger }
 
 // Infof implements pyroscope.Logger.
 func (l profileLog) Infof(format string, args ...any) {
-	l.log.Debug("pyroscope: " + fmt.Sprintf(format, args...))
+	l.log.Debug("pyroscope", "says", fmt.Sprintf(format, args...))
 }
 
 // Debugf implements pyroscope.Logger.
 func (l profileLog) Debugf(format string, args ...any) {
-	l.log.Debug("pyroscope: " + fmt.Sprintf(format, args...))
+	l.log.Debug("pyroscope", "says", fmt.Sprintf(format, args...))
 }
 
 // Errorf implements pyroscope.Logger.
 func (l profileLog) Errorf(format string, args ...any) {
-	l.log.Warn("pyroscope: " + fmt.Sprintf(format, args...))
+	l.log.Warn("pyroscope", "says", fmt.Sprintf(format, args...))
 }

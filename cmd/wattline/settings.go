@@ -24,6 +24,7 @@ import (
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/invariant"
 )
 
 // configFlag adds --config.
@@ -65,7 +66,7 @@ func toolLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
-		panic("BUG: log level: " + err.Error()) // config takes no other
+		invariant.Bug("log level: %v", err) // config takes no other
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {
@@ -244,7 +245,7 @@ func listen(addr string, asked bool) (ln net.Listener, moved bool, err error) {
 func portOf(addr string) int {
 	n, err := strconv.Atoi(addr[strings.LastIndexByte(addr, ':')+1:])
 	if err != nil {
-		panic("BUG: address " + addr)
+		invariant.Bug("address %q has no port", addr)
 	}
 	return n
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"time"
+
+	"github.com/wattline/wattline/internal/invariant"
 )
 
 // Config is everything that Wattline can be told. Fields are described where they are set: keys.go.
@@ -123,7 +125,7 @@ func Default() *Config {
 	c := &Config{origin: map[string]origin{}}
 	for _, k := range keys() {
 		if err := k.set(c, k.defaults()); err != nil {
-			panic("BUG: default of " + k.Path + ": " + err.Error())
+			invariant.Bug("default of %s: %v", k.Path, err)
 		}
 	}
 	return c

@@ -154,7 +154,7 @@ func size(path, def, doc string, least, most int64, field func(*Config) *int64) 
 }
 
 func parseSize(v string) (int64, error) {
-	digits := strings.TrimRight(v, "BKMGiib ")
+	digits := strings.TrimRight(v, "BKMGib ")
 	unit := strings.TrimSpace(v[len(digits):])
 	shift, ok := map[string]uint{"": 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30}[unit]
 	n, err := strconv.ParseInt(strings.ReplaceAll(digits, "_", ""), 10, 64)

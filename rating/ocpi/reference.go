@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -90,7 +91,7 @@ const referenceTime = "2006-01-02T15:04:05.000Z"
 func appendReferenceValue(dst []byte, v *referenceValue) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic("BUG: reference record: " + err.Error()) // texts, and JSON that we wrote
+		invariant.Bug("reference record: %v", err) // texts, and JSON that we wrote
 	}
 	return append(append(dst, ReferenceVersion), text...)
 }
