@@ -37,7 +37,7 @@ func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
 		return
 	}
 	plan, place := &s.plans.info[ss.Plan], &s.places.info[ss.Place]
-	id := SessionUUID(ss.Key)
+	id := SessionUUID(ss)
 	for i := range charges {
 		rows := s.block.charges(s.block.month.of(charges[i].FromMs))
 		rows.Position = append(rows.Position, s.position)
@@ -97,7 +97,7 @@ func (s *shard) versionOf(ss *snapshot.Session, total rating.Total) {
 	if s.mute {
 		return
 	}
-	id := SessionUUID(ss.Key)
+	id := SessionUUID(ss)
 	rows := s.block.sessions(s.block.month.of(ss.Rate.FirstMs))
 	i := len(rows.Version)
 	if again {

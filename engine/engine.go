@@ -44,12 +44,14 @@ type Engine struct {
 	log       *slog.Logger
 	tracer    Tracer
 
-	mu      sync.Mutex
-	parts   map[Partition]*partition
-	leaving map[Partition]*partition // dropped, not ended yet: its successor waits for it
-	thin    map[Partition]bool
-	halted  map[Partition]error
-	joined  bool
+	mu         sync.Mutex
+	parts      map[Partition]*partition
+	leaving    map[Partition]*partition // dropped, not ended yet: its successor waits for it
+	owned      []Partition              // of the last assignment
+	generation int32
+	thin       map[Partition]bool
+	halted     map[Partition]error
+	joined     bool
 }
 
 // New returns an Engine that does nothing until Run.
@@ -153,11 +155,11 @@ func (e *Engine) follow(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		e.measureLag(ctx)
 		err := e.ref.Follow(ctx, e.logs, e.cfg.ReferenceTopic)
 		if ctx.Err() != nil {
 			return
 		}
+		e.measureLag(ctx) // bounded: a partition without a leader holds up nobody's tariffs
 		if (err != nil) != failing {
 			failing = err != nil
 			e.log.Warn("reference log", "readable", !failing, "error", err)
@@ -165,13 +167,25 @@ func (e *Engine) follow(ctx context.Context) {
 	}
 }
 
+// hasEnded says that the partition's goroutines are gone.
+func (c *partition) hasEnded() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // assign starts what is new and drops what left. What stays is not touched.
 func (e *Engine) assign(ctx context.Context, a Assignment) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.joined = true
+	// A generation that is neither the last one nor the next was missed: another engine may have had anything.
+	missed := e.joined && a.Generation != e.generation && a.Generation != e.generation+1
+	e.joined, e.owned, e.generation = true, a.Partitions, a.Generation
 	for p, c := range e.parts {
-		if !slices.Contains(a.Partitions, p) {
+		if missed || !slices.Contains(a.Partitions, p) {
 			c.cancel(ErrLost)
 			e.leaving[p] = c
 			delete(e.parts, p)
@@ -198,10 +212,13 @@ func (e *Engine) assign(ctx context.Context, a Assignment) {
 func (e *Engine) reap(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for p, c := range e.leaving {
+		if c.hasEnded() {
+			delete(e.leaving, p)
+		}
+	}
 	for p, c := range e.parts {
-		select {
-		case <-c.ended:
-		default:
+		if !c.hasEnded() {
 			continue
 		}
 		delete(e.parts, p)
@@ -211,9 +228,10 @@ func (e *Engine) reap(ctx context.Context) error {
 		case isHalt(c.err):
 			e.halted[p] = c.err
 			e.log.Error("partition halted", "error", c.err)
-		case c.err == nil || errors.Is(c.err, ErrLost):
-			// The group will say who has it.
+		case !slices.Contains(e.owned, p):
+			// It was lost, and the group has said so.
 		default:
+			// A lost one, too: it left and came back, and what it has in memory is of before.
 			e.log.Warn("partition starts again", "partition", p.String(), "error", c.err)
 			again := newPartition(e, p)
 			e.parts[p] = again
@@ -231,6 +249,9 @@ func (e *Engine) stop() error {
 	for _, c := range e.parts {
 		parts = append(parts, c)
 		close(c.stop)
+	}
+	for _, c := range e.leaving {
+		parts = append(parts, c)
 	}
 	e.mu.Unlock()
 	var errs []error
@@ -285,6 +306,11 @@ func (e *Engine) Ready() error {
 		return errors.New("not yet in the consumer group")
 	}
 	var down []string
+	for p, c := range e.parts {
+		if !c.rating.Load() {
+			down = append(down, p.String()+" is not rating yet")
+		}
+	}
 	for _, err := range e.halted {
 		down = append(down, err.Error())
 	}

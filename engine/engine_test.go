@@ -154,10 +154,10 @@ func TestReadings(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, s := range w.sessions {
+			for id, s := range w.sessions {
 				energy := int64(0)
 				for _, c := range w.charges {
-					if fmt.Sprintf("%x", c.id) == keyOf(w, s) && c.c.Kind == rating.ChargeUsage {
+					if fmt.Sprintf("%x", c.id) == id && c.c.Kind == rating.ChargeUsage {
 						energy += c.c.EnergyMwh
 					}
 				}
@@ -330,6 +330,16 @@ func TestReadings(t *testing.T) {
 		each(w, m, e)
 	}, "tx 1632332118 status 3: 30 Wh, rows 30 Wh, flags [no_start]")
 
+	// The central system's counter starts anew: the same id is another session.
+	f("a transaction id used again", func(w *world) {
+		again := func(m message, min int64, tx string) message {
+			m.At, m.Tx, m.Seq = at(min), tx, noSeq
+			return m
+		}
+		each(w, start(kwh), stop(30, 4*kwh, 3), again(start(4*kwh), 60, "8"), again(stop(0, 5*kwh, 0), 70, "8"),
+			again(start(5*kwh), 80, "7"), again(stop(0, 7*kwh, 0), 90, "7"))
+	}, "tx 7 status 3: 2000 Wh, rows 2000 Wh, flags []\ntx 7 status 3: 3000 Wh, rows 3000 Wh, flags []\ntx 8 status 3: 1000 Wh, rows 1000 Wh, flags []")
+
 	f("a stop of nobody", func(w *world) { each(w, stop(30, 4*kwh, 1)) },
 		`reject stop of a session that was never seen, or ended before the last one"}`)
 
@@ -345,15 +355,6 @@ func TestReadings(t *testing.T) {
 		w.mu.Unlock()
 		each(w, start(kwh), stop(30, 4*kwh, 3))
 	}, "reject unexpected end of JSON input\"}\ntx 7 status 3: 3000 Wh, rows 3000 Wh, flags []")
-}
-
-func keyOf(w *world, want sessionRow) string {
-	for id, s := range w.sessions {
-		if s.tx == want.tx {
-			return id
-		}
-	}
-	return ""
 }
 
 func flagNames(f SessionFlags) string { return strings.Join(f.Names(), ",") }

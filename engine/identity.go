@@ -40,9 +40,19 @@ func (h *hasher) key(chargePoint []byte, connector int32, transaction []byte) sn
 	return snapshot.Key{a, b}
 }
 
-// SessionUUID writes a key as the 16 bytes of column session_id: big endian, the halves in order.
-func SessionUUID(k snapshot.Key) (id [16]byte) {
-	binary.BigEndian.PutUint64(id[:8], k[0])
-	binary.BigEndian.PutUint64(id[8:], k[1])
+// SessionUUID is the column session_id of a session: 16 bytes, big endian. The first half is the key's first half;
+// the second is the key's second half mixed with the offset of the message that began the session. A central
+// system that starts its transaction ids anew makes the same key again, but never the same session.
+func SessionUUID(s *snapshot.Session) (id [16]byte) {
+	binary.BigEndian.PutUint64(id[:8], s.Key[0])
+	binary.BigEndian.PutUint64(id[8:], s.Key[1]^mix(uint64(s.FirstOffset)))
 	return id
+}
+
+// mix spreads an offset over 64 bits, one to one (the finaliser of SplitMix64).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }

@@ -19,8 +19,8 @@ func TestKeyGolden(t *testing.T) {
 	h := newHasher(key)
 	f := func(chargePoint string, connector int32, transaction, want string) {
 		t.Helper()
-		if got := FormatSessionID(h.key([]byte(chargePoint), connector, []byte(transaction))); got != want {
-			t.Errorf("%q, %d, %q: %s, want %s", chargePoint, connector, transaction, got, want)
+		if k := h.key([]byte(chargePoint), connector, []byte(transaction)); fmt.Sprintf("%016x%016x", k[0], k[1]) != strings.ReplaceAll(want, "-", "") {
+			t.Errorf("%q, %d, %q: %x, want %s", chargePoint, connector, transaction, k, want)
 		}
 	}
 	f("CP1", 1, "7", "b09d94a8-0e22-d2ef-e9b8-632d0473a86e")
@@ -58,11 +58,15 @@ func TestKeyTellsFieldsApart(t *testing.T) {
 }
 
 func TestSessionID(t *testing.T) {
-	k := snapshot.Key{0x0102030405060708, 0x090a0b0c0d0e0f10}
-	if got, want := FormatSessionID(k), "01020304-0506-0708-090a-0b0c0d0e0f10"; got != want {
+	k := SessionID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+	if got, want := k.String(), "01020304-0506-0708-090a-0b0c0d0e0f10"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	f := func(text string, want snapshot.Key, ok bool) {
+	ss := snapshot.Session{Key: snapshot.Key{0x0102030405060708, 0x090a0b0c0d0e0f10}, FirstOffset: 42}
+	if got, want := SessionID(SessionUUID(&ss)).String(), "01020304-0506-0708-b4dd-392a22e56185"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	f := func(text string, want SessionID, ok bool) {
 		t.Helper()
 		if got, gotOK := ParseSessionID(text); got != want || gotOK != ok {
 			t.Errorf("%q: %x %v", text, got, gotOK)
@@ -70,10 +74,10 @@ func TestSessionID(t *testing.T) {
 	}
 	f("01020304-0506-0708-090a-0b0c0d0e0f10", k, true)
 	f("0102030405060708090A0B0C0D0E0F10", k, true)
-	f("0102030405060708090a0b0c0d0e0f", snapshot.Key{}, false)
-	f("0102030405060708090a0b0c0d0e0f1011", snapshot.Key{}, false)
-	f("g1020304-0506-0708-090a-0b0c0d0e0f10", snapshot.Key{}, false)
-	f("", snapshot.Key{}, false)
+	f("0102030405060708090a0b0c0d0e0f", SessionID{}, false)
+	f("0102030405060708090a0b0c0d0e0f1011", SessionID{}, false)
+	f("g1020304-0506-0708-090a-0b0c0d0e0f10", SessionID{}, false)
+	f("", SessionID{}, false)
 }
 
 // TestNames: numbers are given in order of first use; a connector is found through its charge point.

@@ -52,10 +52,16 @@ func (s *shard) resolve(r *rating.Reading, key snapshot.Key) *snapshot.Session {
 // bill anything a second time.
 func (s *shard) bygone(connector uint32, atMs int64) bool {
 	c := &s.connectors[connector]
-	if ss := s.lookup(c.Live, noSlot); ss != nil && atMs < ss.Rate.FirstMs {
+	if ss := s.lookup(c.Live, noSlot); ss != nil && atMs < beganMs(ss) {
 		return true
 	}
 	return c.Ended != (snapshot.Key{}) && atMs < c.EndedFromMs
+}
+
+// beganMs is when a session began, by a clock that is not ahead of its records: a charger whose clock was ahead
+// once must not cost the sessions after it.
+func beganMs(ss *snapshot.Session) int64 {
+	return ss.Rate.FirstMs - max(0, ss.Rate.LastMs-ss.LastRecordMs)
 }
 
 const reasonBygone = "measured before the connector's newest session began: of a session that is over, sent again"
@@ -92,6 +98,9 @@ func (s *shard) meterUnknown(r *rating.Reading, rec *Record, key snapshot.Key) {
 		return
 	}
 	if st, ok := s.pendingStart(connector); ok {
+		if r.AtMs-st.AtMs > s.maxGapMs { // the charger's clock was not set when it sent the Start
+			st.AtMs, st.Flags = r.AtMs, st.Flags|uint32(FlagBadTime)
+		}
 		ss := s.openStart(&st, connector, r.Transaction)
 		s.note(ss, r)
 		s.repeated(ss, r)
@@ -169,7 +178,7 @@ func (s *shard) start(r *rating.Reading, rec *Record, key snapshot.Key) {
 		s.startPending(r, rec, connector)
 		return
 	}
-	if ss := s.lookup(key, noSlot); ss != nil {
+	if ss := s.lookup(key, noSlot); ss != nil && !s.renewed(ss, r.AtMs) {
 		if s.repeated(ss, r) {
 			ss.Flags |= uint32(FlagDuplicate)
 			return
@@ -177,7 +186,7 @@ func (s *shard) start(r *rating.Reading, rec *Record, key snapshot.Key) {
 		ss.Flags |= uint32(FlagDisorder)
 		return
 	}
-	if s.connectors[connector].Ended == key {
+	if c := &s.connectors[connector]; c.Ended == key && r.AtMs <= c.EndedMs {
 		s.stats.Outside.Add(1)
 		return
 	}
@@ -194,6 +203,16 @@ func (s *shard) start(r *rating.Reading, rec *Record, key snapshot.Key) {
 		connector: connector, transaction: r.Transaction, atMs: r.AtMs, registerMwh: r.RegisterMwh, power: r.PowerMicroW,
 		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: s.softFlags(r),
 	}, r)
+}
+
+// renewed says that a Start at atMs gives the transaction id of a session that was closed without its Stop to a
+// new one: the central system counts anew. The closed one is given up.
+func (s *shard) renewed(ss *snapshot.Session, atMs int64) bool {
+	if SessionStatus(ss.Status) != StatusProvisional || atMs <= ss.Rate.LastMs {
+		return false
+	}
+	s.drop(ss)
+	return true
 }
 
 // startPending keeps a Start until its answer comes. A charger that repeats it after a reconnect sends the same
@@ -256,6 +275,19 @@ func (s *shard) pendingStart(connector uint32) (found snapshot.Start, ok bool) {
 	return found, ok
 }
 
+// forgetOlder drops the Starts of a connector that wait from before a session that opens there: sent again under
+// another message id, or never accepted.
+func (s *shard) forgetOlder(connector uint32, atMs int64) {
+	if s.waiting[connector] == 0 {
+		return
+	}
+	for k, st := range s.starts { // in any order: each is judged alone
+		if st.Connector == connector && st.AtMs <= atMs {
+			s.forget(k)
+		}
+	}
+}
+
 // answer takes the central system's answer to a Start: it names the transaction.
 func (s *shard) answer(r *rating.Reading) {
 	k := s.startKey(r.ChargePoint, r.MessageID)
@@ -273,10 +305,11 @@ func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []by
 	c := &s.connectors[connector]
 	chargePoint := []byte(s.names.list[c.ChargePoint])
 	key := s.hash.key(chargePoint, c.Number, transaction)
-	if ss := s.lookup(key, noSlot); ss != nil {
+	if ss := s.lookup(key, noSlot); ss != nil && !s.renewed(ss, st.AtMs) {
 		return ss
 	}
 	s.endLost(connector, st.AtMs)
+	s.forgetOlder(connector, st.AtMs)
 	state := rating.ChargeState(st.State)
 	if state == rating.StateUnchanged {
 		state = rating.StateCharging
@@ -428,6 +461,9 @@ func (s *shard) stopOfStart(r *rating.Reading) *snapshot.Session {
 		return nil
 	}
 	st, _ := s.pendingStart(only)
+	if r.AtMs-st.AtMs > s.maxGapMs {
+		st.AtMs, st.Flags = r.AtMs, st.Flags|uint32(FlagBadTime)
+	}
 	return s.openStart(&st, only, r.Transaction)
 }
 
@@ -442,10 +478,13 @@ func (s *shard) endAt(ss *snapshot.Session, atMs, registerMwh, resolutionMwh int
 		ss.Flags |= uint32(FlagAfterEnd)
 	}
 	adj := ss.Rate.LastMwh
+	if registerMwh == rating.Unknown && ss.EndMs != rating.Unknown && ss.EndMwh+ss.RegOffsetMwh >= adj {
+		registerMwh = ss.EndMwh // the last value is the end, and a Transaction.End value is one
+	}
 	if registerMwh != rating.Unknown {
 		adj = registerMwh + ss.RegOffsetMwh
 		if adj < ss.Rate.LastMwh && ss.Pend == snapshot.PendLow && registerMwh >= ss.PendMwh {
-			s.reset(ss)
+			s.reset(ss, atMs)
 			adj = registerMwh + ss.RegOffsetMwh
 		}
 		if adj < ss.Rate.LastMwh {
@@ -494,7 +533,7 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 			c.Live = snapshot.Key{}
 		}
 		if c.Number == ss.Connector {
-			c.Ended, c.EndedFromMs, c.EndedMs = ss.Key, ss.Rate.FirstMs, ss.Rate.LastMs
+			c.Ended, c.EndedFromMs, c.EndedMs = ss.Key, beganMs(ss), ss.Rate.LastMs
 		}
 	}
 	if s.tracer != nil {

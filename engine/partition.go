@@ -28,6 +28,7 @@ type partition struct {
 	free      chan *Block
 	questions chan func(*shard)
 	counters  atomic.Pointer[shardStats] // of shard, once it is there
+	rating    atomic.Bool                // recovered, and taking what comes
 	stop      chan struct{}              // closed: close the block, take a snapshot, end
 	ended     chan struct{}              // closed when run and keep have returned
 	cancel    context.CancelCauseFunc
@@ -121,6 +122,7 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 			return err
 		}
 	}
+	c.rating.Store(true)
 	for {
 		if err := c.closeIfDue(ctx); err != nil {
 			return err
@@ -306,13 +308,6 @@ func (c *partition) closeLast(ctx context.Context) error { return c.closeBlock(c
 
 // remake rates the range of a planned block again, byte for byte, and hands it over as recovered.
 func (c *partition) remake(ctx context.Context, p Plan) error {
-	if p.First != c.shard.nextOffset {
-		return &Halt{
-			Reason: "plan-gap", Partition: c.p,
-			Detail: fmt.Sprintf("planned block %d-%d does not follow offset %d", p.First, p.Last, c.shard.nextOffset),
-			Do:     "see docs/runbook/plan-gap.md",
-		}
-	}
 	if len(c.books) > 0 && c.books[0].From == p.First {
 		c.shard.changeBook(c.books[0].Book)
 		c.shard.block.Row.BookOffset = c.books[0].Book

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -40,22 +41,19 @@ type SessionView struct {
 // ErrCatchingUp says that a partition that would know is not rating yet, or is busy.
 var ErrCatchingUp = errors.New("the partition is still catching up")
 
-// ParseSessionID reads the id of a session as GET /v1/sessions takes it.
-func ParseSessionID(text string) (snapshot.Key, bool) {
+// SessionID is the UUID that column session_id has.
+type SessionID [16]byte
+
+// ParseSessionID reads the text of a UUID, with or without dashes.
+func ParseSessionID(text string) (id SessionID, ok bool) {
 	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
-	if err != nil || len(b) != 16 {
-		return snapshot.Key{}, false
+	if err != nil || len(b) != len(id) {
+		return id, false
 	}
-	var k snapshot.Key
-	for i, v := range b {
-		k[i/8] = k[i/8]<<8 | uint64(v)
-	}
-	return k, true
+	return SessionID(b), true
 }
 
-// FormatSessionID writes a session's key as a UUID.
-func FormatSessionID(k snapshot.Key) string {
-	id := SessionUUID(k)
+func (id SessionID) String() string {
 	h := hex.EncodeToString(id[:])
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
@@ -93,13 +91,15 @@ func (e *Engine) ask(ctx context.Context, fn func(*shard)) error {
 // Session returns the running sessions that id names: a session id, or a transaction id, alone or behind its
 // charge point and a colon. Sessions that ended are in table sessions_latest.
 func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) {
-	key, isKey := ParseSessionID(id)
+	uuid, isUUID := ParseSessionID(id)
 	var found []SessionView
 	err := e.ask(ctx, func(s *shard) {
-		if isKey {
-			if ss := s.lookup(key, noSlot); ss != nil {
-				found = append(found, s.view(ss))
-			}
+		if isUUID {
+			s.sessions.half(binary.BigEndian.Uint64(uuid[:8]), func(ss *snapshot.Session) {
+				if SessionUUID(ss) == uuid {
+					found = append(found, s.view(ss))
+				}
+			})
 			return
 		}
 		s.sessions.each(func(ss *snapshot.Session) {
@@ -140,7 +140,7 @@ func (e *Engine) Dearest(ctx context.Context, n int) ([]SessionView, error) {
 
 func (s *shard) view(ss *snapshot.Session) SessionView {
 	v := SessionView{
-		ID: FormatSessionID(ss.Key), ChargePoint: s.names.list[ss.ChargePoint], Connector: ss.Connector,
+		ID: SessionID(SessionUUID(ss)).String(), ChargePoint: s.names.list[ss.ChargePoint], Connector: ss.Connector,
 		Transaction: string(ss.Transaction()), Status: SessionStatus(ss.Status), State: ss.Rate.Charge,
 		StartMs: ss.Rate.FirstMs, LastMs: ss.Rate.LastMs, Total: s.total(ss), Flags: SessionFlags(ss.Flags) &^ flagUnitGuessed,
 		Split: ss.Rate.LastSplit, PeriodMs: ss.Rate.PeriodStartMs, Readings: ss.Readings, Partition: s.partition,
@@ -198,8 +198,10 @@ func (e *Engine) Stats() []PartitionStats {
 	return out
 }
 
-// measureLag asks the broker where the logs end.
+// measureLag asks the broker where the logs end; what it does not say within ReferencePoll is asked next time.
 func (e *Engine) measureLag(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.ReferencePoll)
+	defer cancel()
 	e.mu.Lock()
 	parts := make([]*partition, 0, len(e.parts))
 	for _, c := range e.parts {

@@ -26,6 +26,9 @@ func (c *partition) recover(ctx context.Context) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.followBooks(ctx, m); err != nil {
+		return nil, err
+	}
 	if commit.Offset < 0 {
 		commit.Offset = start
 	}
@@ -95,6 +98,24 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 	if err != nil {
 		return nil, &Halt{Reason: "foreign-commit", Partition: c.p, Detail: err.Error(), Do: adopt}
 	}
+	planned := commit.Offset
+	for _, p := range m.Plans {
+		if p.First != planned {
+			return nil, &Halt{
+				Reason: "plan-gap", Partition: c.p,
+				Detail: fmt.Sprintf("planned block %d-%d does not follow offset %d", p.First, p.Last, planned),
+				Do:     "see docs/runbook/plan-gap.md",
+			}
+		}
+		planned = p.Last + 1
+	}
+	if has && last.Last >= planned {
+		return nil, &Halt{
+			Reason: "ledger-ahead", Partition: c.p,
+			Detail: fmt.Sprintf("the group's plans end before offset %d, but the ledger has a block up to offset %d: the commit is of before", planned, last.Last),
+			Do:     adopt,
+		}
+	}
 	replays := m.Snapshot.Offset != commit.Offset && (m.Snapshot.Count > 0 || len(m.Books) > 0 && m.Books[0].From != commit.Offset)
 	if m.RatingVersion != rating.RatingVersion && (len(m.Plans) > 0 || replays) {
 		return nil, &Halt{
@@ -113,6 +134,20 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 		}
 	}
 	return m, nil
+}
+
+// followBooks reads the reference log on, up to the books that the partition was rated with: another engine may
+// have seen them first.
+func (c *partition) followBooks(ctx context.Context, m *Metadata) error {
+	if err := c.e.ref.Follow(ctx, c.e.logs, c.e.cfg.ReferenceTopic); err != nil {
+		return err
+	}
+	for _, b := range m.Books {
+		if next := c.e.ref.Next(); next < b.Book {
+			return fmt.Errorf("%s was rated with %d records of %s, which has only %d", c.p, b.Book, c.e.cfg.ReferenceTopic, next)
+		}
+	}
+	return nil
 }
 
 func (c *partition) checkBounds(committed, start, end int64) error {

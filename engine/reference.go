@@ -32,6 +32,8 @@ type DecodeReference func(key, value []byte) (ReferenceRecord, error)
 type Reference struct {
 	decode DecodeReference
 
+	following sync.Mutex // one Follow at a time: a record is put once
+
 	mu     sync.Mutex
 	lib    *rating.Library
 	key    HashKey
@@ -54,6 +56,8 @@ func NewReference(decode DecodeReference) *Reference {
 
 // Follow reads the log from where it stands to its end. Call it again for what came since.
 func (r *Reference) Follow(ctx context.Context, log LogReader, topic string) error {
+	r.following.Lock()
+	defer r.following.Unlock()
 	r.mu.Lock()
 	from := r.lib.Next()
 	r.mu.Unlock()

@@ -78,10 +78,14 @@ func (s *shard) register(ss *snapshot.Session, r *rating.Reading) {
 		}
 		s.point(ss, r.AtMs, adj, r.PowerMicroW, r.CurrentNanoA, r.State)
 	case ss.Rate.LastMwh-adj <= r.ResolutionMwh:
+		if ss.Pend == snapshot.PendLow { // the register is back: what waited was a glitch
+			ss.Pend = snapshot.PendNone
+			ss.Flags |= uint32(FlagGlitch)
+		}
 		ss.Flags |= uint32(FlagResolution)
 		s.point(ss, r.AtMs, ss.Rate.LastMwh, r.PowerMicroW, r.CurrentNanoA, r.State)
 	case ss.Pend == snapshot.PendLow && r.RegisterMwh >= ss.PendMwh:
-		s.reset(ss)
+		s.reset(ss, r.AtMs)
 		s.point(ss, r.AtMs, r.RegisterMwh+ss.RegOffsetMwh, r.PowerMicroW, r.CurrentNanoA, r.State)
 	default:
 		ss.Pend = snapshot.PendLow
@@ -90,12 +94,14 @@ func (s *shard) register(ss *snapshot.Session, r *rating.Reading) {
 	}
 }
 
-// reset takes the waiting low value as the register's new beginning: the gap before it carries no energy.
-func (s *shard) reset(ss *snapshot.Session) {
+// reset takes the waiting low value as the register's new beginning: the gap before it carries no energy. What
+// proves it was measured at provenMs, which may be before the waiting value's own time.
+func (s *shard) reset(ss *snapshot.Session, provenMs int64) {
 	ss.RegOffsetMwh = ss.Rate.LastMwh - ss.PendMwh
 	ss.Flags |= uint32(FlagReset)
 	ss.Pend = snapshot.PendNone
-	s.point(ss, ss.PendMs, ss.Rate.LastMwh, ss.PendPower, ss.PendCurrent, rating.ChargeState(ss.PendState))
+	atMs := max(ss.Rate.LastMs, min(ss.PendMs, provenMs))
+	s.point(ss, atMs, ss.Rate.LastMwh, ss.PendPower, ss.PendCurrent, rating.ChargeState(ss.PendState))
 }
 
 // firstRegister begins a session whose Start had no register: it gets the first value that comes.

@@ -150,8 +150,11 @@ func (s *shard) rate(b Batch, last int64) (done bool, err error) {
 }
 
 // full says that the block must be closed before more is rated.
+//
+// A block without an offset never is (I7), however many rows a new book made of held sessions.
 func (s *shard) full() bool {
-	return s.block.rows >= s.cfg.BlockRows || s.nextOffset-s.block.Row.First >= s.cfg.BlockOffsets
+	n := s.nextOffset - s.block.Row.First
+	return n > 0 && (s.block.rows >= s.cfg.BlockRows || n >= s.cfg.BlockOffsets)
 }
 
 // rateRecords decodes and rates records in order.
@@ -369,6 +372,7 @@ func (s *shard) reject(rec *Record, index int64, reason string) {
 	if s.mute {
 		return
 	}
+	s.block.rows++ // it is memory and a message, as a row is
 	s.block.Rejects = append(s.block.Rejects, rejectMessage(s.partition, rec, index, reason))
 }
 

@@ -213,6 +213,17 @@ func (t *table) shiftBack(s *segment, i, mask uint64) {
 	}
 }
 
+// half calls fn for the sessions whose key begins with k0: those of one segment are looked at.
+func (t *table) half(k0 uint64, fn func(*snapshot.Session)) {
+	for _, e := range t.segmentOf(snapshot.Key{k0}).entries {
+		if e != 0 {
+			if s := t.at(uint32(e) - 1); s.Key[0] == k0 {
+				fn(s)
+			}
+		}
+	}
+}
+
 // each calls fn for every live session, in slot order: not a deterministic order (I1: sort before anything of
 // it is written).
 func (t *table) each(fn func(*snapshot.Session)) {

@@ -103,7 +103,7 @@ func (g *Group) takeCommits() []*commit {
 			w.done <- g.err
 		case !g.stable || w.after >= g.round || taken[w.partition]:
 			wait = append(wait, w)
-		case !owned:
+		case !owned || g.stale[w.partition]:
 			w.done <- engine.ErrLost
 		default:
 			taken[w.partition] = true
@@ -193,7 +193,7 @@ func (g *Group) joinAgain(round int, code kafkago.Error) {
 		return // it is being done
 	}
 	if code == kafkago.UnknownMemberId {
-		g.memberID = ""
+		g.memberID, g.cut = "", true
 	}
 	select {
 	case g.rejoin <- struct{}{}:
@@ -211,16 +211,24 @@ func (g *Group) putBack(batch []*commit) {
 	g.pending = append(slices.Clone(batch), g.pending...)
 }
 
-// Committed implements engine.Committer.
+// Committed implements engine.Committer. From here on commits of p are stored for as long as p stays ours without a
+// break (I7); what was in memory of p before must be gone.
 func (g *Group) Committed(ctx context.Context, p engine.Partition) (engine.Commit, error) {
 	for try := 1; ; try++ {
+		g.mu.Lock()
+		round := g.round
+		g.mu.Unlock()
 		c, err := g.committedOnce(ctx, p)
 		var code kafkago.Error
-		switch {
-		case err == nil:
-			return c, nil
-		case errors.As(err, &code) && code == kafkago.GroupIdNotFound:
-			return engine.Commit{Offset: -1}, nil
+		if errors.As(err, &code) && code == kafkago.GroupIdNotFound {
+			c, err = engine.Commit{Offset: -1}, nil
+		}
+		if err == nil {
+			again, err := g.begin(p, round)
+			if again {
+				continue
+			}
+			return c, err
 		}
 		if v := verdictOf(err, classifyGroup); ctx.Err() != nil || v != retry && v != relocate {
 			return engine.Commit{}, fmt.Errorf("look up the commit of %s: %w", p, err)
@@ -230,6 +238,21 @@ func (g *Group) Committed(ctx context.Context, p engine.Partition) (engine.Commi
 			return engine.Commit{}, fmt.Errorf("look up the commit of %s: %w (last: %w)", p, ctx.Err(), err)
 		}
 	}
+}
+
+// begin lets offsets of p be stored. again: the assignment changed since round, when the commit was looked up, so
+// another engine may have stored a newer one.
+func (g *Group) begin(p engine.Partition, round int) (again bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, owned := slices.BinarySearchFunc(g.current.Partitions, p, comparePartitions); !owned {
+		return false, fmt.Errorf("look up the commit of %s: %w", p, engine.ErrLost)
+	}
+	if g.round != round {
+		return true, nil
+	}
+	delete(g.stale, p)
+	return false, nil
 }
 
 func (g *Group) committedOnce(ctx context.Context, p engine.Partition) (engine.Commit, error) {

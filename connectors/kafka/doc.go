@@ -17,5 +17,7 @@
 //   - I4 fenced: every commit carries generation, member and instance id; what a broker refuses is never repeated
 //     under a newer generation unless the partition is still assigned.
 //   - I5 heartbeats wait for nothing but the coordinator.
+//   - I7 an offset is stored only for a partition that was ours without a break since its last commit was looked up, and
+//     Next shows every assignment, in order: what left and came back is seen to leave.
 //   - I6 every error code of every partition of every answer is looked at, in the classify functions of errors.go.
 package kafka

@@ -36,10 +36,12 @@ type Group struct {
 	changed  chan struct{} // closed and made anew when anything below changes
 	memberID string        // by the coordinator; "" before the first join
 	stable   bool          // a generation stands; false while joining
+	cut      bool          // the coordinator forgot us: others may have had our partitions since
 	round    int           // counts the assignments got
 	current  engine.Assignment
+	queue    []engine.Assignment       // that Next has not returned yet, in order: what left and came back must be seen to leave
+	stale    map[engine.Partition]bool // was not ours for a while since Committed was asked: its offsets are of before
 	peers    []Peer
-	seen     int   // round that Next returned last
 	err      error // why the membership ended for good
 	halt     error // why Next may not go on, while offsets are still stored
 	pending  []*commit
@@ -58,7 +60,7 @@ func (c *Client) Join(ctx context.Context) (*Group, error) {
 	}
 	g := &Group{
 		c: c, cfg: c.cfg.Group, coord: &coordinator{c: c, group: c.cfg.Group.ID},
-		rejoin: make(chan struct{}, 1), changed: make(chan struct{}),
+		rejoin: make(chan struct{}, 1), changed: make(chan struct{}), stale: map[engine.Partition]bool{},
 	}
 	var err error
 	if g.counts, err = c.topicCounts(ctx, g.cfg.Topics); err != nil {
@@ -98,16 +100,17 @@ func (c *Client) topicCounts(ctx context.Context, topics []string) (map[string]i
 	}
 }
 
-// Next implements engine.Source. It returns once for each generation, also where the partitions are the same.
+// Next implements engine.Source. It returns once for each generation, also where the partitions are the same. After
+// a time in which the group went on without us an assignment without partitions comes first: whatever is in memory of
+// them is of before.
 func (g *Group) Next(ctx context.Context) (engine.Assignment, error) {
 	for {
 		g.mu.Lock()
 		changed := g.changed
 		err := firstError(g.err, g.halt)
-		if err == nil && g.round > g.seen {
-			g.seen = g.round
-			a := g.current
-			a.Partitions = slices.Clone(a.Partitions)
+		if err == nil && len(g.queue) > 0 {
+			a := g.queue[0]
+			g.queue = g.queue[1:]
 			g.mu.Unlock()
 			return a, nil
 		}
@@ -223,9 +226,7 @@ func (g *Group) join() error {
 		case errors.As(err, &code) && code == kafkago.MemberIDRequired, errors.As(err, &code) && code == kafkago.RebalanceInProgress:
 			continue // at once: others wait for us
 		case errors.As(err, &code) && code == kafkago.UnknownMemberId:
-			g.mu.Lock()
-			g.memberID = ""
-			g.mu.Unlock()
+			g.forgotten()
 		}
 		g.c.cfg.Logger.Warn("kafka: join failed, will be tried again", "group", g.cfg.ID, "error", err)
 		_ = sleep(g.ctx, backoff(try, g.c.cfg.BackoffMax)) // the loop sees the end of ctx
@@ -271,10 +272,35 @@ func (g *Group) joinOnce() error {
 	}
 	g.update(func() {
 		g.stable, g.peers = true, peers
-		g.current = engine.Assignment{Generation: joined.GenerationID, Partitions: own}
-		g.round++
+		g.publish(joined.GenerationID, own)
 	})
 	return nil
+}
+
+// forgotten notes that the coordinator does not know us any more.
+func (g *Group) forgotten() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.memberID, g.cut = "", true
+}
+
+// publish makes own the current assignment (I7). A generation that is neither the last one nor the next means that
+// one was missed. mu is held.
+func (g *Group) publish(generation int32, own []engine.Partition) {
+	last := g.current
+	missed := g.round > 0 && (g.cut || generation != last.Generation && generation != last.Generation+1)
+	if missed {
+		g.queue = append(g.queue, engine.Assignment{Generation: generation})
+	}
+	g.cut = false
+	for _, p := range last.Partitions {
+		if missed || !slices.Contains(own, p) {
+			g.stale[p] = true
+		}
+	}
+	g.current = engine.Assignment{Generation: generation, Partitions: own}
+	g.queue = append(g.queue, engine.Assignment{Generation: generation, Partitions: slices.Clone(own)})
+	g.round++
 }
 
 // lead makes the assignments of all members; we are the leader of this generation.
@@ -324,9 +350,7 @@ func (g *Group) keepAlive() error {
 			pause, tries = g.cfg.HeartbeatInterval, 0
 		case regroup:
 			if errors.As(err, &code) && code == kafkago.UnknownMemberId {
-				g.mu.Lock()
-				g.memberID = "" // the session ended without us
-				g.mu.Unlock()
+				g.forgotten() // the session ended without us
 			}
 			return nil
 		default:

@@ -289,7 +289,7 @@ func TestCommitErrors(t *testing.T) {
 	f(kerr.NotCoordinator, 3, "")
 	f(kerr.RequestTimedOut, 2, "")
 	f(kerr.IllegalGeneration, 1, "")
-	f(kerr.UnknownMemberID, 1, "")
+	f(kerr.UnknownMemberID, 1, engine.ErrLost.Error()) // while it did not know us, another may have had the partition
 	f(kerr.RebalanceInProgress, 2, "")
 	f(kerr.UnknownTopicOrPartition, 2, "")
 	f(kerr.OffsetMetadataTooLarge, 1, "offset.metadata.max.bytes")
@@ -386,16 +386,21 @@ func TestFreshCluster(t *testing.T) {
 	}
 }
 
-// TestSessionLost: a coordinator that forgot us takes us back, and commits go on.
+// TestSessionLost: a coordinator that forgot us takes us back. Next says that everything was gone in between, and commits
+// go on once the newest one was looked up.
 func TestSessionLost(t *testing.T) {
 	fake, _ := startFake(t, nil, kfake.SeedTopics(2, readings))
 	g := member(t, fake, "a", nil)
 	first := next(t, g)
 	fault := fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
-	second := next(t, g)
-	if fault.Hits() != 1 || !cmp.Equal(first.Partitions, second.Partitions) {
-		t.Error(fault.Hits(), first, second)
+	gone, back := next(t, g), next(t, g)
+	if fault.Hits() != 1 || len(gone.Partitions) != 0 || !cmp.Equal(first.Partitions, back.Partitions) {
+		t.Error(fault.Hits(), first, gone, back)
 	}
+	if err := g.Commit(testContext(t), part(0), engine.Commit{Offset: 3}); !errors.Is(err, engine.ErrLost) {
+		t.Errorf("a commit from before: %v, want ErrLost", err)
+	}
+	committed(t, g, part(0))
 	commitAt(t, g, part(0), 3, "")
 }
 
