@@ -95,7 +95,7 @@ func (n *node) startStore(ctx context.Context) (string, func(context.Context) er
 	}
 	n.storeDir = storeDir(n.cfg)
 	n.storeAddr, n.password = []string{server.Addr()}, server.Password()
-	detail := fmt.Sprintf("ClickHouse %s in this process, http://%s%s", server.Version(), server.Addr(), moved(server.Addr(), c.EmbeddedAddr))
+	detail := fmt.Sprintf("ClickHouse http://%s%s", server.Addr(), n.moved("store", server.Addr(), c.EmbeddedAddr))
 	return detail, server.Close, nil
 }
 
@@ -149,7 +149,16 @@ func runningAddr(cfg *config.Config, name string) (addr string, ok bool) {
 	return addr, true
 }
 
-// moved says that a port was taken.
+// moved says that a port was taken, also to who reads only warnings.
+func (n *node) moved(what, got, wanted string) string {
+	text := moved(got, wanted)
+	if text != "" {
+		n.log.Warn("port was taken, the next free one is used", "by", what, "wanted", portOf(wanted), "got", portOf(got))
+	}
+	return text
+}
+
+// moved says that a port was taken; "" when it was not.
 func moved(got, wanted string) string {
 	if portOf(wanted) == 0 || portOf(got) == portOf(wanted) {
 		return ""
@@ -212,7 +221,7 @@ func (n *node) startKafka(context.Context) (string, func(context.Context) error,
 		return "", nil, err
 	}
 	n.brokers = []string{broker.Addr()}
-	detail := "Kafka in this process, " + broker.Addr() + moved(broker.Addr(), n.cfg.Kafka.EmbeddedAddr)
+	detail := "Kafka " + broker.Addr() + n.moved("Kafka", broker.Addr(), n.cfg.Kafka.EmbeddedAddr)
 	return detail, func(context.Context) error { return broker.Close() }, nil
 }
 
@@ -263,11 +272,7 @@ func (n *node) openKafka(ctx context.Context) (string, func(context.Context) err
 	if err := ensureTopics(ctx, n.client, n.cfg, specs); err != nil {
 		return "", nil, errors.Join(err, stop(ctx))
 	}
-	names := make([]string, len(specs))
-	for i := range specs {
-		names[i] = specs[i].Name
-	}
-	return strings.Join(names, ", "), stop, nil
+	return fmt.Sprintf("%s and %d more", specs[0].Name, len(specs)-1), stop, nil
 }
 
 // apiAddr is the address under which others reach the API.
@@ -301,7 +306,7 @@ func (n *node) serveAPI(context.Context) (string, func(context.Context) error, e
 		Sessions: n.engine, Health: n.engine, Version: version(), Pprof: n.cfg.HTTP.Pprof, Logger: n.log, Peers: n.peers,
 	})
 	addr := n.listener.Addr().String()
-	return "http://" + addr + moved(addr, n.cfg.HTTP.Addr), server.Close, nil
+	return "http://" + addr + n.moved("API", addr, n.cfg.HTTP.Addr), server.Close, nil
 }
 
 // peers are the other engines' APIs.

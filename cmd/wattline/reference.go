@@ -130,7 +130,7 @@ func referenceLoad(ctx context.Context, client *kafka.Client, cfg *config.Config
 	if err != nil {
 		return err
 	}
-	summary := fmt.Sprintf("%d tariffs and locations in %s: %d new or changed, %d withdrawn, %d as published", len(wanted), dir, added, withdrawn, len(wanted)-added)
+	summary := fmt.Sprintf("%d tariffs and locations: %d new or changed, %d withdrawn", len(wanted), added, withdrawn)
 	if options.dryRun {
 		tell(summary + "; nothing was published")
 		return nil

@@ -45,23 +45,34 @@ type Session struct {
 	Why         string // the reason of the last price change
 }
 
-// Lines lays the frame out for a screen, at most width columns wide.
-func (f *Frame) Lines(width int) []string {
+// dearestRows is how many sessions a screen has room for, if it has the room.
+const dearestRows = 10
+
+// Lines lays the frame out for a screen, at most width columns wide. Where height is short of it, sessions are left
+// out rather than the hints below them; 24 have room for all.
+func (f *Frame) Lines(width, height int) []string {
 	l := layout{width: width}
 	l.add("%s", f.Title)
-	l.add("%s", strings.Repeat("-", width))
 	l.add("%s", f.clock())
-	l.add("")
 	l.add("%-14s%-20s%-14s%s", "readings", Group(f.ReadingsPerSecond)+" /s", "lag", f.lag())
 	l.add("%-14s%-20s%-14s%s", "sessions", f.sessions(), "freshness", f.freshness())
 	l.add("%-14s%-20s%-14s%s", "energy", f.energy(), "rows", f.rows())
 	l.add("%-14s%s", "revenue", f.revenue())
 	l.add("")
 	l.add("%-17s%6s%10s%13s     %s", "dearest now", "since", "kWh", "price", "price changed by")
-	for _, s := range f.Dearest {
+	below := len(f.Hints) + len(f.Warnings)
+	if len(f.Hints) > 0 {
+		below++
+	}
+	if len(f.Warnings) > 0 {
+		below++
+	}
+	rows := max(1, min(dearestRows, height-len(l.lines)-below))
+	shown := f.Dearest[:min(rows, len(f.Dearest))]
+	for _, s := range shown {
 		l.add("%-17s%6s%10s%13s %-3s %s", Cut(s.ChargePoint, 17), s.Since, Kwh(s.EnergyMwh), Amount(s.Price.Micros, 4), s.Price.Currency, s.Why)
 	}
-	for range 10 - len(f.Dearest) {
+	for range rows - len(shown) {
 		l.add("")
 	}
 	if len(f.Hints) > 0 {

@@ -53,10 +53,34 @@ func golden(t *testing.T, name string, lines []string) {
 }
 
 func TestLook(t *testing.T) {
-	golden(t, "screen.txt", full().Lines(80))
+	golden(t, "screen.txt", full().Lines(80, 50))
+	golden(t, "screen-23.txt", full().Lines(80, 23))
 	golden(t, "plain.txt", full().Plain(80))
-	golden(t, "screen-empty.txt", (&Frame{Title: "Wattline demo", State: "not yet in the consumer group", Lag: -1}).Lines(80))
+	golden(t, "screen-empty.txt", (&Frame{Title: "Wattline demo", State: "not yet in the consumer group", Lag: -1}).Lines(80, 50))
 	golden(t, "plain-empty.txt", (&Frame{State: "not yet in the consumer group", Lag: -1}).Plain(80))
+}
+
+// TestHeight: the usual terminal of 24 lines has room for everything, one of 12 for what is below the sessions.
+func TestHeight(t *testing.T) {
+	f := full()
+	f.Warnings = nil
+	f.Hints = []string{"a", "b", "c", "last"}
+	for _, height := range []int{12, 23, 40} {
+		lines := f.Lines(80, height)
+		sessions := 0
+		for _, l := range lines {
+			if strings.HasPrefix(l, "WTL-") {
+				sessions++
+			}
+		}
+		want := 10
+		if height == 12 {
+			want = 1
+		}
+		if sessions != want || lines[len(lines)-1] != "last" || height > 12 && len(lines) > height {
+			t.Errorf("%d lines: %d are drawn with %d sessions, the last is %q", height, len(lines), sessions, lines[len(lines)-1])
+		}
+	}
 }
 
 // TestWidth holds V1 and V2.
@@ -64,7 +88,7 @@ func TestWidth(t *testing.T) {
 	f := full()
 	f.Dearest[0].ChargePoint = "Ladesäule-mit-einem-sehr-langen-Namen\x1b[31m"
 	for _, width := range []int{20, 79, 80, 132} {
-		for _, l := range append(f.Lines(width), f.Plain(width)...) {
+		for _, l := range append(f.Lines(width, 23), f.Plain(width)...) {
 			if len(l) > width {
 				t.Errorf("%d columns where %d are: %s", len(l), width, l)
 			}

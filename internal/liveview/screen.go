@@ -31,8 +31,9 @@ func NewScreen(w io.Writer, size func() (width, height int)) *Screen {
 // left out.
 func (s *Screen) Draw(f *Frame) error {
 	width, height := s.size()
-	lines := f.Lines(max(width, 20))
-	lines = lines[:min(len(lines), max(height-1, 1))]
+	height = max(height-1, 1) // the cursor stands below
+	lines := f.Lines(max(width, 20), height)
+	lines = lines[:min(len(lines), height)]
 	var b strings.Builder
 	if !s.drawn {
 		b.WriteString(hideCursor + clearAll)
