@@ -33,7 +33,7 @@ func demoCommand() command {
 			"them. Ctrl-C stops in order; the next start goes on where this one stopped, however it ended. WATTLINE_ variables\n"+
 			"(docs/CONFIG.md) change ports and the rest. Exit: 0 stopped, 1 failed, 2 a wrong command line.")
 		var o demoOptions
-		fs.Int64Var(&o.speed, "speed", 60, "simulated `seconds` that pass in a second")
+		fs.Int64Var(&o.speed, "speed", 60, "simulated `seconds` that pass in a second, 1 to 3600")
 		fs.IntVar(&o.chargers, "chargers", 2000, "`number` of charge points; the same at each start")
 		fs.StringVar(&o.dir, "data", filepath.Join("data", "demo"), "`folder` for everything; remove it to begin anew")
 		fs.BoolVar(&o.plain, "plain", false, "plain lines every few seconds, also on a terminal")
@@ -41,7 +41,7 @@ func demoCommand() command {
 		if !ok {
 			return code
 		}
-		if len(rest) > 0 || o.speed < 1 || o.speed > 100_000 || o.chargers < 1 {
+		if len(rest) > 0 || o.speed < 1 || o.speed > maxSpeed || o.chargers < 1 {
 			fs.Usage()
 			return exitUsage
 		}
@@ -57,6 +57,9 @@ func demoCommand() command {
 	}
 	return c
 }
+
+// maxSpeed is an hour a second: with more the log, which is kept short, could be deleted before it is read.
+const maxSpeed = 3600
 
 // demoConfig sets what the demo has otherwise than a production run, unless the environment says it.
 func demoConfig(cfg *config.Config, o demoOptions) {
