@@ -12,9 +12,9 @@ const noTariff = int64(-1)
 
 // sessionColumns are the columns of an insert into sessions that the engine's rows do not have as slices.
 type sessionColumns struct {
-	rows      *engine.SessionRows
-	topic     string
-	box       boxed
+	rows  *engine.SessionRows
+	topic string
+	lows
 	partition []int32
 	first     []int64
 
@@ -67,18 +67,18 @@ func sessionList() []column[sessionColumns] {
 	return []column[cc]{
 		{"session_id", "UUID", func(c *cc, b bc) error { return b.Append(uuids(c.rows.SessionID)) }},
 		{"version", typeInt, func(c *cc, b bc) error { return b.Append(c.rows.Version) }},
-		{"topic", typeLow, func(c *cc, b bc) error { return c.box.lowConst(b, c.topic, len(c.first)) }},
+		{"topic", typeLow, func(c *cc, b bc) error { return c.lowConst(b, c.topic, len(c.first)) }},
 		{"partition", "Int32", func(c *cc, b bc) error { return b.Append(c.partition) }},
 		{"block_first", typeInt, func(c *cc, b bc) error { return b.Append(c.first) }},
 		{"first_offset", typeInt, func(c *cc, b bc) error { return b.Append(c.rows.FirstOffset) }},
 		{"charge_point", "String", func(c *cc, b bc) error { return b.Append(c.rows.ChargePoint) }},
 		{"connector", "Int32", func(c *cc, b bc) error { return b.Append(c.rows.Connector) }},
 		{"transaction", "String", func(c *cc, b bc) error { return b.Append(c.rows.Transaction) }},
-		{"location", typeLow, func(c *cc, b bc) error { return c.box.low(b, c.rows.Location) }},
-		{"zone", typeLow, func(c *cc, b bc) error { return c.box.low(b, c.rows.Zone) }},
-		{"tariff", typeLow, func(c *cc, b bc) error { return c.box.low(b, c.rows.Tariff) }},
+		{"location", typeLow, func(c *cc, b bc) error { return c.low(b, c.rows.Location) }},
+		{"zone", typeLow, func(c *cc, b bc) error { return c.low(b, c.rows.Zone) }},
+		{"tariff", typeLow, func(c *cc, b bc) error { return c.low(b, c.rows.Tariff) }},
 		{"tariff_offset", typeInt, func(c *cc, b bc) error { return b.Append(c.tariffOffset) }},
-		{"currency", typeLow, func(c *cc, b bc) error { return c.box.low(b, c.rows.Currency) }},
+		{"currency", typeLow, func(c *cc, b bc) error { return c.low(b, c.rows.Currency) }},
 		{"status", typeStatus, func(c *cc, b bc) error { return b.Append(c.status) }},
 		{"held_reason", "String", func(c *cc, b bc) error { return b.Append(c.rows.HeldReason) }},
 		{"start_time", typeTime, func(c *cc, b bc) error { return b.Append(c.rows.StartMs) }},

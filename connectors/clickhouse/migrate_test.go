@@ -144,13 +144,13 @@ func TestColumnsMatchSchema(t *testing.T) {
 		}
 	}
 	var charges, sessions, blocks []nt
-	for _, c := range types(chargeList()) {
+	for _, c := range types(chargeList(), false) {
 		charges = append(charges, nt{c.Name, c.Type})
 	}
-	for _, c := range types(sessionList()) {
+	for _, c := range types(sessionList(), false) {
 		sessions = append(sessions, nt{c.Name, c.Type})
 	}
-	for _, c := range types(blockList()) {
+	for _, c := range types(blockList(), false) {
 		blocks = append(blocks, nt{c.Name, c.Type})
 	}
 	f("charges", charges)

@@ -48,7 +48,7 @@ func (s *Store) Insert(ctx context.Context, in *engine.Insert) error {
 }
 
 func insert[T any](ctx context.Context, s *Store, in *engine.Insert, list []column[T], data *T, rows int) error {
-	ctx = ch.Context(ctx, ch.WithQueryID(in.QueryID), ch.WithSettings(insertSettings(in)), ch.WithColumnNamesAndTypes(types(list)))
+	ctx = ch.Context(ctx, ch.WithQueryID(in.QueryID), ch.WithSettings(insertSettings(in)), ch.WithColumnNamesAndTypes(types(list, s.cfg.Protocol == HTTP)))
 	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.table(in.Table.String())+" ("+names(list)+")")
 	if err != nil {
 		return err

@@ -40,8 +40,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open ClickHouse %s: %w", strings.Join(cfg.Addrs, ","), classify(err))
 	}
 	s := &Store{cfg: cfg, conn: conn}
-	s.charges.New = func() any { return &chargeColumns{} }
-	s.sessions.New = func() any { return &sessionColumns{} }
+	s.charges.New = func() any { return &chargeColumns{lows: lows{asString: cfg.Protocol == HTTP}} }
+	s.sessions.New = func() any { return &sessionColumns{lows: lows{asString: cfg.Protocol == HTTP}} }
 	ctx, cancel := context.WithTimeout(ctx, cfg.QueryTimeout)
 	defer cancel()
 	if err := conn.Ping(ctx); err != nil {
