@@ -15,6 +15,10 @@ const (
 
 // hold keeps a cleaned reading of a session that nothing can price yet.
 func (s *shard) hold(ss *snapshot.Session, pt rating.Point, changes []rating.Change) {
+	// As in pricing, a reservation does not come back once the session has begun.
+	if was := ss.Rate.Charge; was != rating.StateUnchanged && timeClass(was) != reservedTime && timeClass(pt.State) == reservedTime {
+		pt.State = was
+	}
 	ss.Rate.PrevMs, ss.Rate.PrevMwh = ss.Rate.LastMs, ss.Rate.LastMwh
 	ss.Rate.LastMs, ss.Rate.LastMwh, ss.Rate.Charge = pt.AtMs, pt.RegisterMwh, pt.State
 	h := s.held[ss.Key]

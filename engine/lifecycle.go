@@ -511,6 +511,12 @@ func (s *shard) expire(ss *snapshot.Session, atMs int64) {
 		}
 		return
 	}
+	for _, c := range s.changes[ss.Key] { // a status said that it was used: the register is still to come
+		if c.AtMs <= atMs && timeClass(c.State) != reservedTime {
+			ss.Flags |= uint32(FlagDisorder)
+			return
+		}
+	}
 	atMs = max(atMs, ss.Rate.LastMs)
 	if ss.Plan == 0 {
 		s.point(ss, atMs, ss.Rate.LastMwh, rating.Unknown, rating.Unknown, rating.StateReservationExpired)
@@ -527,6 +533,7 @@ func (s *shard) expire(ss *snapshot.Session, atMs int64) {
 // finish settles a session, writes its last rows, and forgets it.
 func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 	delete(s.changes, ss.Key) // of after the end
+	ss.HasChanges = false
 	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors[i].Next {
 		c := &s.connectors[i]
 		if c.Live == ss.Key {

@@ -39,6 +39,7 @@ func (c *partition) recover(ctx context.Context) (*keeper, error) {
 	c.shard = newShard(c.p, &c.e.cfg, c.e.decoders, c.e.ref, key)
 	c.shard.tracer = c.e.tracer
 	c.shard.stats.End.Store(end)
+	c.shard.stats.Committed.Store(commit.Offset)
 	c.counters.Store(c.shard.stats)
 	c.shard.block = <-c.free
 	c.shard.nextOffset = commit.Offset
@@ -139,6 +140,13 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 // followBooks reads the reference log on, up to the books that the partition was rated with: another engine may
 // have seen them first.
 func (c *partition) followBooks(ctx context.Context, m *Metadata) error {
+	last := int64(0)
+	for _, b := range m.Books {
+		last = max(last, b.Book)
+	}
+	if c.e.ref.Next() >= last {
+		return nil
+	}
 	if err := c.e.ref.Follow(ctx, c.e.logs, c.e.cfg.ReferenceTopic); err != nil {
 		return err
 	}
@@ -377,7 +385,11 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 		s.heldBytes += heldSize + pointSize*(len(h.Points)+len(h.Changes))
 	}
 	for _, x := range st.Changes {
-		s.changes[x.Key] = x.List
+		ss := s.lookup(x.Key, noSlot)
+		if ss == nil {
+			return fmt.Errorf("%w: changes of no session", snapshot.ErrCorrupt)
+		}
+		s.changes[x.Key], ss.HasChanges = x.List, true
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (w *world) planOf(p Partition) (*Metadata, error) {
 func (l *life) kill() {
 	l.e.kill()
 	l.cancel()
-	<-l.done
+	_ = <-l.done // how it ended does not matter
 }
 
 func (l *life) stop(t testing.TB) {
@@ -91,7 +91,7 @@ func haltOf(t testing.TB, w *world, e *Engine) *Halt {
 		}
 	})
 	l.cancel()
-	<-l.done
+	_ = <-l.done // how it ended does not matter
 	var h *Halt
 	if !errors.As(err, &h) {
 		t.Fatalf("error %v is no Halt", err)

@@ -181,21 +181,29 @@ func (s *shard) change(ss *snapshot.Session, atMs int64, state rating.ChargeStat
 	copy(list[i+1:], list[i:])
 	list[i] = rating.Change{AtMs: atMs, State: state}
 	s.changes[ss.Key] = list
+	ss.HasChanges = true
 }
+
+// The classes of time that a state is priced as.
+const (
+	chargingTime = iota
+	parkingTime
+	reservedTime
+)
 
 func timeClass(state rating.ChargeState) int {
 	switch state {
 	case rating.StateSuspendedEV, rating.StateIdle:
-		return 1
+		return parkingTime
 	case rating.StateReserved, rating.StateReservationExpired:
-		return 2
+		return reservedTime
 	}
-	return 0
+	return chargingTime
 }
 
 // takeChanges returns the changes up to atMs and forgets them; later ones stay.
 func (s *shard) takeChanges(ss *snapshot.Session, atMs int64) []rating.Change {
-	if len(s.changes) == 0 {
+	if !ss.HasChanges {
 		return nil
 	}
 	list := s.changes[ss.Key]
@@ -208,6 +216,7 @@ func (s *shard) takeChanges(ss *snapshot.Session, atMs int64) []rating.Change {
 	}
 	if n == len(list) {
 		delete(s.changes, ss.Key)
+		ss.HasChanges = false
 	} else {
 		s.changes[ss.Key] = append([]rating.Change(nil), list[n:]...)
 	}

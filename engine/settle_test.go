@@ -393,8 +393,7 @@ func TestSettle(t *testing.T) {
 }
 
 func haltText(err error) string {
-	var h *Halt
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[*Halt](err); ok {
 		return "halt: " + h.Reason
 	}
 	return "error: " + err.Error()

@@ -344,7 +344,7 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 		r.RegisterMwh < minRegisterWh || r.RegisterMwh > maxRegister ||
 		r.AtMs <= ss.Rate.LastMs || r.AtMs > s.recordMs+flagAheadMs || r.AtMs < s.recordMs-flagLateMs ||
 		adj < ss.Rate.LastMwh || r.Context == rating.ContextBegin || r.Context == rating.ContextEnd ||
-		r.AtMs-ss.Rate.LastMs > s.maxGapMs || (r.Seq <= ss.LastSeq && r.Seq != rating.Unknown) || r.State >= rating.StateReserved || r.Flags != 0 || len(s.changes) != 0 {
+		r.AtMs-ss.Rate.LastMs > s.maxGapMs || (r.Seq <= ss.LastSeq && r.Seq != rating.Unknown) || r.State >= rating.StateReserved || r.Flags != 0 || ss.HasChanges {
 		return false
 	}
 	state := r.State

@@ -52,6 +52,7 @@ type Session struct {
 	Status      uint8
 	Pend        uint8
 	PendState   uint8
+	HasChanges  bool // State.Changes has some of it; not encoded
 	TxLen       uint8
 	Tx          [MaxTransaction]byte
 }

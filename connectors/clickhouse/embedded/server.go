@@ -112,7 +112,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	go func() {
 		defer close(s.served)
-		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.cfg.Logger.Error("store stopped serving", slog.Any("error", err))
 		}
 	}()
@@ -162,7 +162,9 @@ func engineConfig(cfg Config) string {
 	if cfg.MaxMemoryBytes > 0 {
 		memory = fmt.Sprintf("    <max_server_memory_usage>%d</max_server_memory_usage>\n", cfg.MaxMemoryBytes)
 	}
-	return "<clickhouse>\n    <!-- written by wattline at every start -->\n" + memory + "</clickhouse>\n"
+	// With a terminal as stdin or stderr the engine logs to it ("current_thread contains invalid address", at nearly
+	// every call), which ruins a screen that is drawn. What fails comes as an exception all the same.
+	return "<clickhouse>\n    <!-- written by wattline at every start -->\n    <logger><console>false</console><level>none</level></logger>\n" + memory + "</clickhouse>\n"
 }
 
 // lockDir takes DIR/lock for this process; the kernel gives it back however the
