@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
@@ -26,6 +27,9 @@ type keeper struct {
 	done     chan *flight
 	fences   chan chan error // settlers that want the plan committed again
 	dirty    bool            // durable or snapshot moved since the last commit
+
+	swept    bool           // snapshots that no commit names were looked for
+	sweeping sync.WaitGroup // the look
 }
 
 // flight is a block on its way.
@@ -48,6 +52,7 @@ func (c *partition) newKeeper(durable int64, m *Metadata) *keeper {
 
 // keep runs until the shard closes its channel and everything is durable and committed, or it fails.
 func (k *keeper) keep(ctx context.Context) error {
+	defer k.sweeping.Wait()
 	closed := k.c.closed
 	for closed != nil || len(k.inflight) > 0 {
 		take := closed
@@ -204,7 +209,24 @@ func (k *keeper) commit(ctx context.Context) error {
 		k.settler.bury(ctx, k.c.p, ref)
 	}
 	k.buried = k.buried[:0]
+	k.sweepOnce(ctx)
 	return nil
+}
+
+// sweepOnce looks, after the first commit, for snapshots that engines produced and were killed before they could
+// commit them, and removes them. The commit shows that the partition is ours; what is younger than this life is
+// left alone, it may be our own next one.
+func (k *keeper) sweepOnce(ctx context.Context) {
+	if k.swept {
+		return
+	}
+	k.swept = true
+	keep, before := k.snapshot, k.c.began
+	k.sweeping.Go(func() {
+		if err := k.settler.sweep(ctx, k.c.e.logs, k.c.p, keep.ID, uint64(before.UnixNano())); err != nil && ctx.Err() == nil {
+			k.c.log.Warn("old snapshots not looked for", "error", err)
+		}
+	})
 }
 
 // lost says whether err means that the partition is simply not ours any longer.

@@ -34,10 +34,12 @@ type partition struct {
 	cancel    context.CancelCauseFunc
 	err       error // why it ended, valid once ended is closed
 
+	began      time.Time // this life of the partition
 	opened     time.Time // when the block at hand got its first offset; zero: it is empty
 	age        time.Duration
 	lastBook   time.Time
-	rateNs     int64        // spent since the last snapshot
+	rateNs     int64 // that rating again what came since the last snapshot would take
+	cost       replayCost
 	sinceBooks int          // book changes since the last snapshot
 	pending    Batch        // of recovery: not used up
 	books      []BookChange // of recovery: changes at the beginnings of planned blocks
@@ -83,7 +85,7 @@ func (c *partition) start(ctx context.Context, before *partition) {
 }
 
 func (c *partition) main(ctx context.Context) error {
-	began := c.e.clock.Now()
+	c.began = c.e.clock.Now()
 	k, err := c.recover(ctx)
 	if err != nil {
 		return err
@@ -104,7 +106,7 @@ func (c *partition) main(ctx context.Context) error {
 		return kerr
 	}
 	if err == nil {
-		c.log.Info("partition stopped", "ran", c.e.clock.Now().Sub(began).Round(time.Millisecond), "offset", c.shard.nextOffset)
+		c.log.Info("partition stopped", "ran", c.e.clock.Now().Sub(c.began).Round(time.Millisecond), "offset", c.shard.nextOffset)
 	}
 	return err
 }
@@ -161,9 +163,10 @@ func (c *partition) rate(ctx context.Context, b Batch) error {
 		if c.shard.nextOffset == c.shard.block.Row.First && b.NextOffset() > c.shard.nextOffset && c.bookDue() {
 			c.changeBook(c.e.ref.Next())
 		}
+		before := c.shard.stats.Readings.Load()
 		done, err := c.shard.rate(b, unlimited)
 		d := c.e.clock.Now().Sub(t)
-		c.rateNs += int64(d)
+		c.rateNs += c.cost.of(c.shard.stats.Readings.Load()-before, int64(d))
 		c.shard.stats.RateNs.Add(int64(d))
 		c.publish()
 		if err != nil {
@@ -179,6 +182,28 @@ func (c *partition) rate(ctx context.Context, b Batch) error {
 			return err
 		}
 	}
+}
+
+// replayCost estimates how long rating takes where nothing else runs. The time that passed says too much: with more
+// partitions than cores most of it is waiting for one, and snapshots would be taken many times too often. The cheapest
+// batch of late was hardly interrupted.
+type replayCost struct{ picos int64 } // a reading; 0: not known
+
+// of is the estimate for n readings that took ns of time.
+func (r *replayCost) of(n, ns int64) int64 {
+	const enough = 1_000 // readings of a batch, for its time to mean something
+	if n >= enough {
+		each := ns * 1_000 / n
+		if r.picos == 0 || each < r.picos {
+			r.picos = each
+		} else {
+			r.picos += r.picos >> 7 // follows a load that got dearer
+		}
+	}
+	if r.picos == 0 {
+		return ns
+	}
+	return min(ns, n*r.picos/1_000)
 }
 
 // publish lets others see where the shard stands.

@@ -39,7 +39,14 @@ type Reference struct {
 	key    HashKey
 	hasKey bool
 	zones  map[string]*rating.Zone
-	plans  *lru.Cache[snapshot.Plan, *rating.Plan] // compiled once, shared by the shards
+	plans  *lru.Cache[planKey, *rating.Plan] // compiled once, shared by the shards
+}
+
+// planKey names a compiled plan: the reference log has one version of one tariff at an offset, so the tariff's own
+// names need not be hashed for every session that begins.
+type planKey struct {
+	offset int64
+	zone   string
 }
 
 // planCacheSize bounds the compiled plans that no live session holds; a plan is a few KiB.
@@ -47,7 +54,7 @@ const planCacheSize = 4096
 
 // NewReference returns an empty Reference.
 func NewReference(decode DecodeReference) *Reference {
-	plans, err := lru.New[snapshot.Plan, *rating.Plan](planCacheSize)
+	plans, err := lru.New[planKey, *rating.Plan](planCacheSize)
 	if err != nil {
 		invariant.Bug("plan cache: %v", err) // only a size below 1 is refused
 	}
@@ -156,7 +163,7 @@ func tariffName(p snapshot.Plan) string {
 
 // compile is called with mu held.
 func (r *Reference) compile(ref snapshot.Plan, t *rating.Tariff) (*rating.Plan, error) {
-	if plan, ok := r.plans.Get(ref); ok {
+	if plan, ok := r.plans.Get(planKey{ref.Offset, ref.Zone}); ok {
 		return plan, nil
 	}
 	zone, ok := r.zones[ref.Zone]
@@ -171,7 +178,7 @@ func (r *Reference) compile(ref snapshot.Plan, t *rating.Tariff) (*rating.Plan, 
 	if err != nil {
 		return nil, fmt.Errorf("tariff %s: %w", tariffName(ref), err)
 	}
-	r.plans.Add(ref, plan)
+	r.plans.Add(planKey{ref.Offset, ref.Zone}, plan)
 	return plan, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -247,6 +248,35 @@ func (w *settler) bury(ctx context.Context, p Partition, ref SnapshotRef) {
 	if _, err := w.producer.Produce(ctx, w.cfg.StateTopic, p.Number, msgs); err != nil {
 		w.log.Warn("old snapshot not removed", "partition", p.String(), "snapshot", ref.ID, "error", err)
 	}
+}
+
+// sweep removes the chunks of p's snapshots that were begun before the time before and are not the one to keep.
+func (w *settler) sweep(ctx context.Context, logs LogReader, p Partition, keep, before uint64) error {
+	prefix := fmt.Sprintf("%s/%d/", p.Topic, p.Number)
+	live := map[string]bool{}
+	_, err := logs.ReadLog(ctx, w.cfg.StateTopic, p.Number, 0, func(rec Record) error {
+		key := string(rec.Key)
+		rest, ours := strings.CutPrefix(key, prefix)
+		id, err := strconv.ParseUint(rest[:max(0, strings.IndexByte(rest, '/'))], 10, 64)
+		if ours && err == nil && id != keep && id < before {
+			live[key] = rec.Value != nil
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return fmt.Errorf("read %s/%d: %w", w.cfg.StateTopic, p.Number, err)
+	}
+	var msgs []Message
+	for key, there := range live { // in any order: each tombstone is for itself
+		if there {
+			msgs = append(msgs, Message{Key: []byte(key), TimestampMs: w.clock.Now().UnixMilli()})
+		}
+	}
+	if len(msgs) == 0 {
+		return nil
+	}
+	_, err = w.producer.Produce(ctx, w.cfg.StateTopic, p.Number, msgs)
+	return err
 }
 
 // snapshotKey is unique to a chunk, so that an unfinished snapshot can never replace a good one.

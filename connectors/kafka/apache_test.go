@@ -336,7 +336,7 @@ func (a apache) rebalance(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond) // time for a zombie's commit, were there one
 		for _, p := range shares[i] {
-			if c := committed(t, m0, p); c.Offset != 1000 || c.Metadata != g.cfg.InstanceID {
+			if c := committed(t, g, p); c.Offset != 1000 || c.Metadata != g.cfg.InstanceID {
 				t.Errorf("%s was overwritten: %+v", p, c)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/wattline/wattline/rating"
 )
@@ -25,7 +26,7 @@ func Checksum(b []byte) uint32 { return castagnoli(b) }
 // caller has sorted what N1 says is sorted.
 func Append(dst []byte, st *State) []byte {
 	start := len(dst)
-	w := writer{dst}
+	w := writer{slices.Grow(dst, sizeHint(st))}
 	w.u8(Version)
 	w.str(st.Topic)
 	w.i64(int64(st.Partition))
@@ -74,6 +75,21 @@ func Append(dst []byte, st *State) []byte {
 		w.changes(st.Changes[i].List)
 	}
 	return binary.LittleEndian.AppendUint32(w.b, castagnoli(w.b[start:]))
+}
+
+// sizeHint is about how many bytes st takes, rather more than less: a buffer that grows by appending is copied, and
+// left to the garbage collector, several times over.
+func sizeHint(st *State) int {
+	const ids, window, start, held = 64, 65 * 4, minStart + 40, 64
+	n := 256 + len(st.Names)*4 + len(st.Places)*ids + len(st.Plans)*2*ids + len(st.Windows)*window +
+		len(st.Connectors)*minConnector + len(st.Starts)*start + len(st.Sessions)*(minSession+rating.StateBytes+16)
+	for _, s := range st.Names {
+		n += len(s)
+	}
+	for i := range st.Held {
+		n += held + 33*len(st.Held[i].Points) + 9*len(st.Held[i].Changes)
+	}
+	return n
 }
 
 // Decode reads what Append wrote. The State shares nothing with src.

@@ -1,6 +1,10 @@
 package snapshot
 
-import "github.com/wattline/wattline/rating"
+import (
+	"encoding/binary"
+
+	"github.com/wattline/wattline/rating"
+)
 
 // Least encoded sizes, which bound what a list may claim. A Session is that plus its pricing state, which is
 // at least a version byte.
@@ -18,20 +22,21 @@ func (w *writer) session(s *Session) {
 	} else {
 		w.unpriced(&s.Rate)
 	}
+	b, le := w.b, binary.LittleEndian // not through w: its pointer would be written, with a barrier, for each field
 	for _, v := range [...]int64{
 		s.LastSeq, int64(s.SeqBits), s.RegOffsetMwh, s.PendMs, s.PendMwh, s.PendPower, s.PendCurrent, s.EndMs, s.EndMwh,
 		s.FirstOffset, s.Version, s.LastRecordMs, s.Lines, s.RowsExcl, s.RowsIncl,
 	} {
-		w.i64(v)
+		b = le.AppendUint64(b, uint64(v))
 	}
 	for _, v := range [...]uint32{s.ChargePoint, s.Place, s.Plan, s.Window, uint32(s.Connector), s.Flags, s.Readings} {
-		w.u32(v)
+		b = le.AppendUint32(b, v)
 	}
-	w.u8(s.Status)
-	w.u8(s.Pend)
-	w.u8(s.PendState)
-	w.u8(s.TxLen)
-	w.b = append(w.b, s.Transaction()...)
+	b = append(b, s.Status)
+	b = append(b, s.Pend)
+	b = append(b, s.PendState)
+	b = append(b, s.TxLen)
+	w.b = append(b, s.Transaction()...)
 }
 
 func (r *reader) session() Session {

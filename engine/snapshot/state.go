@@ -20,41 +20,46 @@ const (
 
 // Session is what the shard keeps of a running (or held, or provisionally closed) session. It has no pointer,
 // so a slab of millions costs the garbage collector nothing.
+//
+// The first two cache lines are all that a quiet reading touches: Key to TxLen, and the beginning of Rate. Its
+// size is a multiple of a line, so that this is so for every session of a slab.
 type Session struct {
-	Key  Key
+	Key Key
+
+	LastSeq      int64  // greatest sequence number seen; rating.Unknown before the first
+	SeqBits      uint64 // bit i: LastSeq-1-i was seen
+	RegOffsetMwh int64  // added to the raw register after proven resets
+	LastRecordMs int64  // Kafka timestamp of its last message: the time-out counts from here
+	Plan         uint32 // index in Plans; 0: unknown, the session is held
+	Flags        uint32
+	Readings     uint32
+	Status       uint8
+	Pend         uint8
+	HasChanges   bool // State.Changes has some of it; not encoded
+	TxLen        uint8
+
 	Rate rating.State
 
-	LastSeq int64  // greatest sequence number seen; rating.Unknown before the first
-	SeqBits uint64 // bit i: LastSeq-1-i was seen
+	PendMs      int64 // the waiting low reading, raw register
+	PendMwh     int64
+	PendPower   int64 // microwatt
+	PendCurrent int64 // nanoampere
+	EndMs       int64 // a Transaction.End value that waits for the Stop; rating.Unknown if none
+	EndMwh      int64 // raw
 
-	RegOffsetMwh int64 // added to the raw register after proven resets
-	PendMs       int64 // the waiting low reading, raw register
-	PendMwh      int64
-	PendPower    int64 // microwatt
-	PendCurrent  int64 // nanoampere
-	EndMs        int64 // a Transaction.End value that waits for the Stop; rating.Unknown if none
-	EndMwh       int64 // raw
-
-	FirstOffset  int64 // of the message that opened the session
-	Version      int64 // source position of its last row in `sessions`
-	LastRecordMs int64 // Kafka timestamp of its last message: the time-out counts from here
-	Lines        int64 // rows in `charges` at position Version so far: the next row's line
-	RowsExcl     int64 // sum of its rows in `charges`, micros
-	RowsIncl     int64
+	FirstOffset int64 // of the message that opened the session
+	Version     int64 // source position of its last row in `sessions`
+	Lines       int64 // rows in `charges` at position Version so far: the next row's line
+	RowsExcl    int64 // sum of its rows in `charges`, micros
+	RowsIncl    int64
 
 	ChargePoint uint32 // index in Names
 	Place       uint32 // index in Places; 0: unknown, the session is held
-	Plan        uint32 // index in Plans; 0: unknown, the session is held
 	Window      uint32 // index in Windows + 1; 0: has none (its protocol has sequence numbers)
 	Connector   int32
-	Flags       uint32
-	Readings    uint32
-	Status      uint8
-	Pend        uint8
 	PendState   uint8
-	HasChanges  bool // State.Changes has some of it; not encoded
-	TxLen       uint8
 	Tx          [MaxTransaction]byte
+	_           [19]byte
 }
 
 // Transaction returns the id's bytes, valid as long as s is.
