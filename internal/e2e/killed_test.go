@@ -306,6 +306,11 @@ type frozenBroker struct {
 func (s *scene) freezeCommits(partitions int32, engines ...*engineNode) *frozenBroker {
 	s.t.Helper()
 	running := runningEngines(engines...)
+	// An engine that is still recovering a partition makes no plan of it.
+	s.await("a block of every partition", 30*time.Second, running, func() (bool, string) {
+		n := s.ask("SELECT uniqExact(partition) FROM blocks")
+		return n == strconv.Itoa(int(partitions)), n + " partitions"
+	})
 	s.freeze(shared.store.pid)
 	var plans map[int32][]engine.Plan
 	s.await("plans of most partitions while the store stands still", 30*time.Second, running, func() (bool, string) {
