@@ -368,7 +368,7 @@ func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.
 	if r != nil {
 		s.repeated(ss, r)
 	}
-	s.price(ss, s.bookOffset, o.atMs)
+	s.offer(ss, o.connector, o.atMs)
 	if o.registerMwh == rating.Unknown {
 		ss.Rate.FirstMs, ss.Rate.StartMs, ss.Rate.LastMs, ss.Rate.LastMwh = o.atMs, o.atMs, o.atMs, rating.Unknown
 		ss.PendPower, ss.PendCurrent, ss.PendState = o.power, o.current, uint8(o.state)
@@ -381,6 +381,22 @@ func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.
 	s.version(ss)
 	s.stats.Opened.Add(1)
 	return ss
+}
+
+// offer is price for a session that opens: what a connector's last session was offered holds for the next one, as long
+// as the book is the same and no tariff of the connector begins or ends.
+func (s *shard) offer(ss *snapshot.Session, connector uint32, startMs int64) {
+	for len(s.offers) < len(s.connectors) {
+		s.offers = append(s.offers, offer{})
+	}
+	o := &s.offers[connector]
+	if o.plan != 0 && o.book == s.bookOffset {
+		ss.Plan, ss.Place = o.plan, o.place
+		return
+	}
+	if s.price(ss, s.bookOffset, startMs) && s.priced.always {
+		*o = offer{book: s.bookOffset, plan: ss.Plan, place: ss.Place}
+	}
 }
 
 // price takes plan and place of a session from the book of asOf, or holds it.
@@ -397,6 +413,7 @@ func (s *shard) price(ss *snapshot.Session, asOf, startMs int64) bool {
 		}
 		return false
 	}
+	s.priced = p
 	ss.Plan = s.plans.put(p.planRef, planInfo{p.plan, p.tariff, p.plan.Tariff().Currency})
 	ss.Place = s.places.put(p.placeRef, placeInfo{p.location, p.maxW})
 	return true

@@ -129,6 +129,7 @@ type priced struct {
 	location string
 	tariff   string
 	maxW     int64
+	always   bool // the same for every session of the connector that begins with this book
 }
 
 // price finds what prices a session of a connector that begins at startMs, in the book of asOf. The reason says
@@ -154,6 +155,7 @@ func (r *Reference) price(asOf, startMs int64, chargePoint string, connector int
 		planRef: ref, plan: plan,
 		placeRef: snapshot.Place{Offset: place.Offset, UID: place.UID, Connector: place.Connector.ID},
 		location: place.Location.ID, tariff: tariffName(ref), maxW: place.Connector.MaxPowerW,
+		always: choice.Always,
 	}, "", true
 }
 

@@ -66,6 +66,8 @@ type shard struct {
 	windows     []snapshot.Window
 	freeWindows []uint32
 	connectors  []snapshot.Connector // index 0 is unused
+	offers      []offer              // by connector, a cache: not in snapshots
+	priced      priced               // what price found last
 	starts      map[snapshot.Key]snapshot.Start
 	waiting     map[uint32]int // Starts that wait, by connector
 	held        map[snapshot.Key]*snapshot.Held
@@ -89,6 +91,12 @@ type shard struct {
 	parked   []Record // read from the batch at hand, but beyond the block's last offset
 
 	stats *shardStats
+}
+
+// offer is the plan and place that the sessions of a connector get while the book is book.
+type offer struct {
+	book        int64
+	plan, place uint32
 }
 
 type placeInfo struct {

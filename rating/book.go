@@ -125,6 +125,7 @@ func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
 type Choice struct {
 	Offset int64
 	Tariff *Tariff
+	Always bool // no tariff of the connector begins or ends: the choice is the same whenever the session starts
 }
 
 // Choose picks the tariff of a session that began at startMs on p, in the book of asOf: of the connector's
@@ -132,9 +133,12 @@ type Choice struct {
 // first of any type (OCPI 2.2.1 mod_tariffs: an omitted type is valid for all sessions; the order of
 // tariff_ids is the only priority there is, ocpi#519). The reason says what is missing when ok is false.
 func (l *Library) Choose(asOf, startMs int64, p Placement) (c Choice, reason string, ok bool) {
-	best := 3
+	best, always := 3, true
+	defer func() { c.Always = always }()
 	for _, id := range p.Connector.TariffIDs {
-		v, found := l.valid(asOf, startMs, TariffKey{p.Location.CountryCode, p.Location.PartyID, id})
+		key := TariffKey{p.Location.CountryCode, p.Location.PartyID, id}
+		always = always && l.unbounded(asOf, key)
+		v, found := l.valid(asOf, startMs, key)
 		if !found {
 			continue
 		}
@@ -180,9 +184,20 @@ func (l *Library) valid(asOf, atMs int64, key TariffKey) (Choice, bool) {
 		if v.tariff.ValidToMs != Unknown && atMs >= v.tariff.ValidToMs {
 			return Choice{}, false
 		}
-		return Choice{v.offset, v.tariff}, true
+		return Choice{Offset: v.offset, Tariff: v.tariff}, true
 	}
 	return Choice{}, false
+}
+
+// unbounded says that the newest version below asOf has no beginning and no end.
+func (l *Library) unbounded(asOf int64, key TariffKey) bool {
+	versions := l.tariffs[key]
+	for i := len(versions) - 1; i >= 0; i-- {
+		if v := versions[i]; v.offset < asOf {
+			return v.tariff != nil && v.tariff.ValidFromMs == Unknown && v.tariff.ValidToMs == Unknown
+		}
+	}
+	return false
 }
 
 // TariffAt returns the version of a tariff that was published at exactly offset: how a recovered session finds
