@@ -289,13 +289,13 @@ func (e *Engine) blockAge(p Partition, thin bool) time.Duration {
 	return min(max(age, e.cfg.BlockAge), e.cfg.BlockAgeMax)
 }
 
-// replayShare is the rating time of one partition after which it takes a snapshot: its share of SnapshotReplay,
-// half of it because a replay fetches and decodes, too.
+// replayShare is the rating time of one partition after which it takes a snapshot: its share of SnapshotReplay, less
+// a fifth for fetching.
 func (e *Engine) replayShare() time.Duration {
 	e.mu.Lock()
 	n := max(len(e.parts), 1)
 	e.mu.Unlock()
-	return e.cfg.SnapshotReplay * time.Duration(min(runtime.GOMAXPROCS(0), n)) / time.Duration(2*n)
+	return e.cfg.SnapshotReplay * time.Duration(4*min(runtime.GOMAXPROCS(0), n)) / time.Duration(5*n)
 }
 
 // Ready returns nil when the engine is in the group and every partition it has is rating, else what is not.
