@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -54,7 +55,14 @@ func commands() []command {
 	}
 }
 
+// gcPercent is the garbage collector's target unless GOGC says another: the heap may grow to four times what lives.
+// Sessions live in slabs without pointers, so what lives is small; at Go's 100 collecting takes a tenth of the CPU.
+const gcPercent = 300
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	code := dispatch(ctx, stdio{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])
 	stop()
