@@ -32,9 +32,9 @@ func takeUsage() usage {
 	metrics.Read(gc)
 	return usage{
 		at: now, user: time.Duration(r.Utime.Nano()), system: time.Duration(r.Stime.Nano()),
-		peakRSS: int64(r.Maxrss) * maxRSSUnit(), mallocs: m.Mallocs, allocated: m.TotalAlloc, collections: m.NumGC,
+		peakRSS: r.Maxrss * maxRSSUnit(), mallocs: m.Mallocs, allocated: m.TotalAlloc, collections: m.NumGC,
 		collectorCPU: time.Duration(gc[0].Value.Float64() * float64(time.Second)),
-		switches:     int64(r.Nvcsw), preemptions: int64(r.Nivcsw),
+		switches:     r.Nvcsw, preemptions: r.Nivcsw,
 	}
 }
 
