@@ -114,7 +114,10 @@ func RunRows(ctx context.Context, cfg RowsConfig) (res *RowsResult, err error) {
 	}
 	defer conn.Close()
 	res = &RowsResult{Rows: cfg.Rows, Sites: cfg.Sites, Rounds: cfg.Rounds, IngestRows: cfg.IngestRowsPerS, Host: describeHost(), StoreVersion: s.storeVersion}
-	r := &rows{cfg: &cfg, db: &db, store: store, conn: conn, made: newRowMaker(&cfg), res: res}
+	// As curl does: Go's own client would ask for gzip, which takes longer than the answer.
+	plain := &http.Transport{DisableCompression: true}
+	defer plain.CloseIdleConnections()
+	r := &rows{cfg: &cfg, db: &db, store: store, conn: conn, http: &http.Client{Transport: plain}, made: newRowMaker(&cfg), res: res}
 	return res, r.run(ctx)
 }
 
@@ -124,6 +127,7 @@ type rows struct {
 	db    *chAddr
 	store *clickhouse.Store
 	conn  driver.Conn
+	http  *http.Client
 	made  *rowMaker
 	res   *RowsResult
 }
@@ -277,7 +281,7 @@ func (r *rows) askHTTP(ctx context.Context, sql string) (answer, time.Duration, 
 		return nil, 0, err
 	}
 	req.SetBasicAuth(r.db.User, r.db.Password)
-	res, err := http.DefaultClient.Do(req)
+	res, err := r.http.Do(req)
 	if err != nil {
 		return nil, 0, err
 	}
