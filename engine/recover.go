@@ -117,6 +117,17 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 			Do:     adopt,
 		}
 	}
+	if len(m.Books) > 0 && commit.Offset > m.Books[0].From && (!has || last.Last < commit.Offset-1) {
+		found := "no block of it"
+		if has {
+			found = fmt.Sprintf("blocks up to offset %d only", last.Last)
+		}
+		return nil, &Halt{
+			Reason: "ledger-behind", Partition: c.p,
+			Detail: fmt.Sprintf("everything below offset %d was written, the group says, but the ledger has %s", commit.Offset, found),
+			Do:     "check clickhouse.addr and clickhouse.database, and see docs/runbook/ledger-behind.md",
+		}
+	}
 	replays := m.Snapshot.Offset != commit.Offset && (m.Snapshot.Count > 0 || len(m.Books) > 0 && m.Books[0].From != commit.Offset)
 	if m.RatingVersion != rating.RatingVersion && (len(m.Plans) > 0 || replays) {
 		return nil, &Halt{

@@ -154,9 +154,13 @@ func (r *Reference) price(asOf, startMs int64, chargePoint string, connector int
 	return priced{
 		planRef: ref, plan: plan,
 		placeRef: snapshot.Place{Offset: place.Offset, UID: place.UID, Connector: place.Connector.ID},
-		location: place.Location.ID, tariff: tariffName(ref), maxW: place.Connector.MaxPowerW,
+		location: locationName(place.Location), tariff: tariffName(ref), maxW: place.Connector.MaxPowerW,
 		always: choice.Always,
 	}, "", true
+}
+
+func locationName(l *rating.Location) string {
+	return rating.LocationKey{CountryCode: l.CountryCode, PartyID: l.PartyID, ID: l.ID}.String()
 }
 
 func tariffName(p snapshot.Plan) string {
@@ -209,7 +213,7 @@ func (r *Reference) recoverPlace(ref snapshot.Place) (location string, maxW int6
 		}
 		for _, c := range e.Connectors {
 			if c.ID == ref.Connector {
-				return loc.ID, c.MaxPowerW, nil
+				return locationName(loc), c.MaxPowerW, nil
 			}
 		}
 	}

@@ -325,10 +325,14 @@ func (w *world) ReadBack(_ context.Context, p Partition, first int64, t Table, m
 func (w *world) LastBlock(_ context.Context, p Partition) (BlockRow, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := len(w.blocks) - 1; i >= 0; i-- {
-		if w.blocks[i].Partition == p {
-			return w.blocks[i], true, nil
+	found := -1
+	for i, b := range w.blocks { // two in flight may land in either order
+		if b.Partition == p && (found < 0 || b.First > w.blocks[found].First) {
+			found = i
 		}
+	}
+	if found >= 0 {
+		return w.blocks[found], true, nil
 	}
 	return BlockRow{}, false, nil
 }

@@ -1,6 +1,9 @@
 package rating
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // Library is the reference log in memory: every version of every tariff and charge point, each with the offset
 // at which it was published. Nothing is ever removed, so the book of any offset can be asked at any time.
@@ -23,6 +26,8 @@ func (k TariffKey) String() string { return k.CountryCode + "*" + k.PartyID + "*
 // LocationKey is the identity of an OCPI location.
 type LocationKey struct{ CountryCode, PartyID, ID string }
 
+func (k LocationKey) String() string { return k.CountryCode + "*" + k.PartyID + "*" + k.ID }
+
 type tariffVersion struct {
 	offset int64
 	tariff *Tariff // nil: withdrawn
@@ -32,6 +37,7 @@ type evseVersion struct {
 	offset   int64
 	location *Location // nil: withdrawn
 	evse     int
+	owner    LocationKey
 }
 
 // NewLibrary returns an empty Library.
@@ -66,12 +72,12 @@ func (l *Library) PutLocation(offset int64, key LocationKey, loc *Location) {
 			uid := loc.EVSEs[i].UID
 			kept[uid] = true
 			uids = append(uids, uid)
-			l.evses[uid] = append(l.evses[uid], evseVersion{offset, loc, i})
+			l.evses[uid] = append(l.evses[uid], evseVersion{offset, loc, i, key})
 		}
 	}
 	for _, uid := range l.where[key] {
 		if !kept[uid] {
-			l.evses[uid] = append(l.evses[uid], evseVersion{offset: offset})
+			l.evses[uid] = append(l.evses[uid], evseVersion{offset: offset, owner: key})
 		}
 	}
 	l.where[key] = uids
@@ -99,13 +105,15 @@ func (l *Library) Place(asOf int64, chargePoint string, connector int32) (Placem
 
 func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
 	versions := l.evses[uid]
+	var gone []LocationKey // locations that have withdrawn the EVSE since: an older claim of another one holds
 	for i := len(versions) - 1; i >= 0; i-- {
 		v := versions[i]
-		if v.offset >= asOf {
+		if v.offset >= asOf || slices.Contains(gone, v.owner) {
 			continue
 		}
 		if v.location == nil {
-			return Placement{}, false
+			gone = append(gone, v.owner)
+			continue
 		}
 		cs := v.location.EVSEs[v.evse].Connectors
 		for j := range cs {

@@ -34,9 +34,18 @@ func (b *blockChecks) read(ctx context.Context) error {
 	return nil
 }
 
-// none is what there is to say of a partition without any block.
-func (b *blockChecks) none(ctx context.Context, committed int64) error {
-	b.found(CheckTiling, -1, fmt.Sprintf("no row at all in blocks; the engines have committed offset %d", committed), "blocks from where the log begins", b.look(0, max(committed, 0)))
+// none is what there is to say of a partition without any block. Nothing is wrong if nothing was committed and the
+// ledger has no row of it either: an engine commits what it has stored, and no offset above 0 before that.
+func (b *blockChecks) none(ctx context.Context, committed int64, known bool) error {
+	switch {
+	case committed > 0:
+		b.found(CheckTiling, -1, fmt.Sprintf("the group has committed offset %d of %s, but the ledger has no block of it", committed, b.p),
+			"blocks from where the log begins: is clickhouse.database the one that the engines write to?", b.look(0, committed))
+	case known:
+		b.found(CheckTiling, -1, "rows, but no block, and no committed offset", "blocks from where the log begins", b.look(0, 0))
+	default:
+		return nil
+	}
 	for got, err := range b.ends.Blocks.Sums(ctx, b.p) {
 		if err != nil {
 			return err

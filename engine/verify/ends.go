@@ -31,6 +31,9 @@ type Rows interface {
 // Topic is the readings topic and the reference log.
 type Topic interface {
 	engine.LogReader
+	// Partitions lists the partitions of the topics that the engines read: the ledger may have lost all of one. A
+	// topic that does not exist has none.
+	Partitions(ctx context.Context) ([]engine.Partition, error)
 	// Bounds returns the first offset that p still has, the offset that its next record gets, and the offset that
 	// the engines have committed: -1 if none.
 	Bounds(ctx context.Context, p engine.Partition) (start, end, committed int64, err error)

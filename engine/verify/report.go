@@ -82,7 +82,10 @@ func (r *Report) OK() bool { return len(r.Findings) == 0 }
 // Summary is the report in a line.
 func (r *Report) Summary() string {
 	verdict := "all proven"
-	if !r.OK() {
+	switch {
+	case r.OK() && r.Blocks == 0:
+		return fmt.Sprintf("nothing to prove: %d partitions, no offset committed and no row in the ledger of any", r.Partitions)
+	case !r.OK():
 		n := int64(0)
 		for _, v := range r.Found {
 			n += v

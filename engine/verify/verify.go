@@ -1,9 +1,11 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/wattline/wattline/engine"
@@ -19,7 +21,8 @@ type Config struct {
 	All    bool
 	// Seed chooses the sample. The same seed chooses the same sessions.
 	Seed uint64
-	// Topic and Partition restrict the run. Defaults "" and nil: all that the ledger knows.
+	// Topic and Partition restrict the run. Defaults "" and nil: all that the ledger knows
+	// and all of the topics that the engines read.
 	Topic     string
 	Partition *int32
 	// Database is named in the SQL of findings. Default wattline.
@@ -72,6 +75,7 @@ type run struct {
 	ref    *engine.Reference
 	report *Report
 	kept   map[string]int
+	known  []engine.Partition // that have a row in the ledger
 	part   int
 	of     int
 }
@@ -83,20 +87,15 @@ func Run(ctx context.Context, cfg Config, ends Ends) (*Report, error) {
 		cfg: cfg, ends: ends, ref: engine.NewReference(ends.Reference), kept: map[string]int{},
 		report: &Report{Seed: cfg.Seed, Skipped: map[string]int64{}, Found: map[Check]int64{}, Findings: []Finding{}},
 	}
-	partitions, err := ends.Blocks.Partitions(ctx)
+	var err error
+	if v.known, err = ends.Blocks.Partitions(ctx); err != nil {
+		return nil, err
+	}
+	chosen, err := v.choose(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var chosen []engine.Partition
-	for _, p := range partitions {
-		if (cfg.Topic == "" || cfg.Topic == p.Topic) && (cfg.Partition == nil || *cfg.Partition == p.Number) {
-			chosen = append(chosen, p)
-		}
-	}
-	if len(chosen) == 0 && len(partitions) > 0 {
-		return nil, fmt.Errorf("none of the ledger's %d partitions is topic %q partition %v", len(partitions), cfg.Topic, numberText(cfg.Partition))
-	}
-	if len(chosen) > 0 {
+	if len(v.known) > 0 {
 		if err := v.ref.Follow(ctx, ends.Topic, cfg.Engine.WithDefaults().ReferenceTopic); err != nil {
 			return nil, err
 		}
@@ -112,11 +111,38 @@ func Run(ctx context.Context, cfg Config, ends Ends) (*Report, error) {
 	return v.report, v.projections(ctx)
 }
 
-func numberText(n *int32) string {
-	if n == nil {
-		return "any"
+// choose lists the partitions to prove: those of the ledger, and those of the topics that the engines read, of which
+// it may have lost all.
+func (v *run) choose(ctx context.Context) ([]engine.Partition, error) {
+	read, err := v.ends.Topic.Partitions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the partitions of the topics: %w", err)
 	}
-	return fmt.Sprint(*n)
+	all := slices.Concat(v.known, read)
+	slices.SortFunc(all, func(a, b engine.Partition) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Number, b.Number))
+	})
+	all = slices.Compact(all)
+	topic, number := v.cfg.Topic, v.cfg.Partition
+	var ofTopic, chosen []engine.Partition
+	for _, p := range all {
+		if topic == "" || topic == p.Topic {
+			ofTopic = append(ofTopic, p)
+			if number == nil || *number == p.Number {
+				chosen = append(chosen, p)
+			}
+		}
+	}
+	switch {
+	case len(chosen) > 0 || topic == "" && number == nil:
+		return chosen, nil
+	case topic != "" && len(ofTopic) == 0:
+		return nil, fmt.Errorf("topic %s is not in kafka.readings, and the ledger has no row of it", topic)
+	case topic != "":
+		return nil, fmt.Errorf("topic %s has no partition %d, only %d to %d", topic, *number, ofTopic[0].Number, ofTopic[len(ofTopic)-1].Number)
+	default:
+		return nil, fmt.Errorf("no topic of kafka.readings or the ledger has a partition %d", *number)
+	}
 }
 
 func (v *run) projections(ctx context.Context) error {
@@ -143,8 +169,17 @@ func (v *run) partition(ctx context.Context, p engine.Partition) error {
 	if err != nil {
 		return fmt.Errorf("ask where the log begins and ends: %w", err)
 	}
+	if len(b.blocks) == 0 && committed >= 0 {
+		// An engine at work may have stored and committed its first block between the two questions.
+		if err := b.read(ctx); err != nil {
+			return err
+		}
+		if start, end, committed, err = v.ends.Topic.Bounds(ctx, p); err != nil {
+			return fmt.Errorf("ask where the log begins and ends: %w", err)
+		}
+	}
 	if len(b.blocks) == 0 {
-		return b.none(ctx, committed)
+		return b.none(ctx, committed, slices.Contains(v.known, p))
 	}
 	b.tile(start, end, committed)
 	v.step(p, "sums", 0, 0)

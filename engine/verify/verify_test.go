@@ -453,12 +453,31 @@ func TestRestrict(t *testing.T) {
 		t.Errorf("%s: %v", r.Summary(), r.Findings)
 	}
 	ends := Ends{Blocks: ledger{w}, Rows: ledger{w}, Topic: w, Decoders: decoders, Reference: w.decodeReference}
-	if _, err := Run(t.Context(), Config{Engine: engineConfig(), Topic: "other"}, ends); err == nil {
-		t.Error("a topic that the ledger does not know is no error")
+	f := func(topic string, number int32, want string) {
+		t.Helper()
+		c := Config{Engine: engineConfig(), Topic: topic}
+		if number >= 0 {
+			c.Partition = &number
+		}
+		if _, err := Run(t.Context(), c, ends); err == nil || err.Error() != want {
+			t.Errorf("%s/%d: %v, want %s", topic, number, err, want)
+		}
 	}
+	f("nope", -1, "topic nope is not in kafka.readings, and the ledger has no row of it")
+	f("nope", 1, "topic nope is not in kafka.readings, and the ledger has no row of it")
+	f("readings", 99, "topic readings has no partition 99, only 0 to 1")
+	f("", 99, "no topic of kafka.readings or the ledger has a partition 99")
 	w.blocks, w.charges = nil, nil
-	if r, err := Run(t.Context(), Config{Engine: engineConfig()}, ends); err != nil || !r.OK() || r.Partitions != 0 {
-		t.Errorf("an empty ledger: %v %v", r, err)
+	r, err := Run(t.Context(), Config{Engine: engineConfig()}, ends)
+	if err != nil || r.OK() || r.Found[CheckTiling] != int64(len(parts())) || !strings.Contains(r.Findings[0].String(), "the ledger has no block of it") {
+		t.Errorf("an empty ledger with committed offsets: %v %v", r, err)
+	}
+	for p := range w.commits {
+		w.commits[p] = engine.Commit{Offset: -1}
+	}
+	r, err = Run(t.Context(), Config{Engine: engineConfig()}, ends)
+	if err != nil || !r.OK() || !strings.HasPrefix(r.Summary(), "nothing to prove") {
+		t.Errorf("an empty installation: %v %v", r, err)
 	}
 }
 

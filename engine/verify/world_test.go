@@ -187,6 +187,16 @@ func (w *world) Bounds(_ context.Context, p engine.Partition) (start, end, commi
 	return w.starts[p.String()], int64(len(w.logs[p.String()])), committed, nil
 }
 
+// Partitions implements Topic.
+func (w *world) Partitions(context.Context) (list []engine.Partition, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range w.commits {
+		list = append(list, p)
+	}
+	return list, nil
+}
+
 func (w *world) Insert(_ context.Context, in *engine.Insert) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
