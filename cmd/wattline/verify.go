@@ -199,6 +199,7 @@ type verifyTopic struct {
 	*kafka.Client
 	admin *kafkago.Client
 	group string
+	names []string // topics of readings
 }
 
 func newVerifyTopic(cfg *config.Config, client *kafka.Client) (*verifyTopic, error) {
@@ -216,7 +217,32 @@ func newVerifyTopic(cfg *config.Config, client *kafka.Client) (*verifyTopic, err
 	}
 	transport := &kafkago.Transport{ClientID: c.ClientID, TLS: c.TLS, SASL: c.SASL}
 	admin := &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: c.RequestTimeout, Transport: transport}
-	return &verifyTopic{Client: client, admin: admin, group: cfg.Kafka.Group}, nil
+	t := &verifyTopic{Client: client, admin: admin, group: cfg.Kafka.Group}
+	for _, r := range cfg.Kafka.Readings {
+		t.names = append(t.names, r.Topic)
+	}
+	return t, nil
+}
+
+// Partitions implements verify.Topic.
+func (t *verifyTopic) Partitions(ctx context.Context) ([]engine.Partition, error) {
+	res, err := t.admin.Metadata(ctx, &kafkago.MetadataRequest{Topics: t.names})
+	if err != nil {
+		return nil, err
+	}
+	var list []engine.Partition
+	for _, topic := range res.Topics {
+		if errors.Is(topic.Error, kafkago.UnknownTopicOrPartition) {
+			continue
+		}
+		if topic.Error != nil {
+			return nil, fmt.Errorf("topic %s: %w", topic.Name, topic.Error)
+		}
+		for _, p := range topic.Partitions {
+			list = append(list, engine.Partition{Topic: topic.Name, Number: int32(p.ID)})
+		}
+	}
+	return list, nil
 }
 
 // Bounds implements verify.Topic. It does not join the group.
@@ -273,7 +299,10 @@ func (v *verifyProgress) tell(p verify.Progress) {
 		return
 	}
 	v.told = time.Now()
-	text := fmt.Sprintf("%s (%d of %d): %s", p.Partition, p.Part, p.Of, p.Step)
+	text := p.Step
+	if p.Partition.Topic != "" {
+		text = fmt.Sprintf("%s (%d of %d): %s", p.Partition, p.Part, p.Of, p.Step)
+	}
 	if p.All > 0 {
 		part := float64(p.Done) / float64(p.All)
 		text += " " + strconv.Itoa(int(100*part)) + " %"
