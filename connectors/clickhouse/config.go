@@ -153,6 +153,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// database is the name of the database as SQL has it.
+func (c Config) database() string { return "`" + c.Database + "`" }
+
 // options are the driver's for database db ("" for the server's default: Migrate makes ours).
 func (c Config) options(db string) *ch.Options {
 	o := &ch.Options{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -30,6 +31,39 @@ func refusals() []int32 {
 		164, 291, 392, 497, // readonly, rights
 		192, 193, 194, 195, 516, // user, password
 	}
+}
+
+// otherProtocol is a hint for an answer in the other protocol's language, else nothing. The driver has no error of its
+// own for that, only texts.
+func otherProtocol(p Protocol, err error) string {
+	var ex *ch.Exception
+	text := err.Error()
+	signs := []string{"malformed HTTP", "is for clickhouse-client"}
+	if p == Native {
+		signs = []string{"unexpected packet", "handshake"}
+	}
+	if errors.As(err, &ex) || !slices.ContainsFunc(signs, func(s string) bool { return strings.Contains(text, s) }) {
+		return ""
+	}
+	return fmt.Sprintf(" by protocol %s (is clickhouse.protocol right?)", p)
+}
+
+// briefError has a shorter text than the error in it.
+type briefError struct {
+	error
+	text string
+}
+
+func (b briefError) Error() string { return b.text }
+func (b briefError) Unwrap() error { return b.error }
+
+// brief takes out of an error of connecting what the driver says several times over.
+func brief(err error) error {
+	text := err.Error()
+	for _, s := range []string{"failed to query server hello: ", "failed to query server hello info: ", "sendQuery: "} {
+		text = strings.TrimPrefix(text, s)
+	}
+	return briefError{err, text}
 }
 
 // classify wraps err with ErrRefused where a retry is in vain.

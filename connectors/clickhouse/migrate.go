@@ -68,11 +68,11 @@ type schemaData struct {
 }
 
 func (c Config) schemaData() schemaData {
-	d := schemaData{Database: c.Database, MergeTree: "MergeTree", ReplacingMergeTree: "ReplacingMergeTree(version)"}
+	d := schemaData{Database: c.database(), MergeTree: "MergeTree", ReplacingMergeTree: "ReplacingMergeTree(version)"}
 	if c.Cluster != "" {
 		// {uuid}, {shard} and {replica} are the server's macros.
 		const keeper = `'/clickhouse/tables/{uuid}/{shard}', '{replica}'`
-		d.OnCluster = " ON CLUSTER " + c.Cluster
+		d.OnCluster = " ON CLUSTER `" + c.Cluster + "`"
 		d.MergeTree = "ReplicatedMergeTree(" + keeper + ")"
 		d.ReplacingMergeTree = "ReplicatedReplacingMergeTree(" + keeper + ", version)"
 	}
@@ -132,7 +132,7 @@ func (s *Store) Migrate(ctx context.Context, views []View) error {
 			ErrNewerSchema, s.cfg.Database, applied, newest)
 	}
 	if applied < 0 {
-		if err := s.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+s.cfg.Database+s.cfg.schemaData().OnCluster); err != nil {
+		if err := s.exec(ctx, "CREATE DATABASE IF NOT EXISTS "+s.cfg.database()+s.cfg.schemaData().OnCluster); err != nil {
 			return fmt.Errorf("create database %s: %w", s.cfg.Database, err)
 		}
 	}

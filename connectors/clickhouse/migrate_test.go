@@ -71,7 +71,7 @@ func TestMigrateInterrupted(t *testing.T) {
 	}
 	for cut := 0; cut <= len(list); cut++ {
 		s := open(t, testConfig(t))
-		if err := s.exec(t.Context(), "CREATE DATABASE "+s.cfg.Database); err != nil {
+		if err := s.exec(t.Context(), "CREATE DATABASE "+s.cfg.database()); err != nil {
 			t.Fatal(err)
 		}
 		for i, m := range list[:cut] {

@@ -146,7 +146,7 @@ const (
 )
 
 func (s *Store) projection(t engine.Table) string {
-	return "mergeTreeProjection(" + s.cfg.Database + ", " + t.String() + ", by_block)"
+	return "mergeTreeProjection(" + s.cfg.database() + ", " + t.String() + ", by_block)"
 }
 
 // LastBlock returns the newest block of p.

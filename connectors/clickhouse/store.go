@@ -46,7 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	defer cancel()
 	if err := conn.Ping(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("reach ClickHouse %s: %w", strings.Join(cfg.Addrs, ","), classify(err))
+		return nil, fmt.Errorf("reach ClickHouse %s%s: %w", strings.Join(cfg.Addrs, ","), otherProtocol(cfg.Protocol, err), classify(brief(err)))
 	}
 	return s, nil
 }
@@ -69,8 +69,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// table is the full name of one of our tables.
-func (s *Store) table(name string) string { return s.cfg.Database + "." + name }
+// table is the full name of one of our tables. The quotes let a database have the name of a keyword. They don't help
+// against an alias of the same name, which ClickHouse takes for the database: so aliases in queries begin with wl_.
+func (s *Store) table(name string) string { return s.cfg.database() + "." + name }
 
 // exec runs a statement without result.
 func (s *Store) exec(ctx context.Context, sql string) error {

@@ -88,13 +88,13 @@ func (s *Store) Blocks(ctx context.Context, p engine.Partition) iter.Seq2[engine
 // that those of charges tell the truth about the rows is what ProjectionsEqual proves.
 func (s *Store) BlockSums(ctx context.Context, p engine.Partition) iter.Seq2[BlockSums, error] {
 	side := func(t engine.Table, sums string) string {
-		return "SELECT block_first, " + strconv.Itoa(int(t)) + " AS t, tuple(" + sums + ") AS s FROM " + s.projection(t) +
+		return "SELECT block_first, " + strconv.Itoa(int(t)) + " AS wl_table, tuple(" + sums + ") AS wl_sums FROM " + s.projection(t) +
 			wherePartition + " GROUP BY block_first"
 	}
 	cols := []string{"block_first"}
 	for _, t := range []engine.Table{engine.TableCharges, engine.TableSessions} {
 		for i := 1; i <= 6; i++ {
-			cols = append(cols, fmt.Sprintf("sumIf(s.%d, t = %d)", i, t))
+			cols = append(cols, fmt.Sprintf("sumIf(wl_sums.%d, wl_table = %d)", i, t))
 		}
 	}
 	sql := "SELECT " + strings.Join(cols, ", ") + " FROM (" + side(engine.TableCharges, chargeSums) + " UNION ALL " +
@@ -192,7 +192,7 @@ func (s *Store) ProjectionsEqual(ctx context.Context) (equal bool, detail string
 
 // compareProjection groups the rows as the projection does and looks for groups that are on one side only.
 func (s *Store) compareProjection(ctx context.Context, name string) (fault string, err error) {
-	from := "mergeTreeProjection(" + s.cfg.Database + ", charges, " + name + ")"
+	from := "mergeTreeProjection(" + s.cfg.database() + ", charges, " + name + ")"
 	var keys, merged, fromRows []string
 	err = s.ask(ctx, "DESCRIBE TABLE "+from, nil, nil, func(r driver.Rows) error {
 		var column, typ, none string
@@ -215,10 +215,10 @@ func (s *Store) compareProjection(ctx context.Context, name string) (fault strin
 	quoted := "`" + strings.Join(keys, "`, `") + "`"
 	plain := strings.Join(keys, ", ")
 	// The rows come first: ClickHouse 26.7 resolves columns of a table wrongly after its projection was named.
-	sql := "SELECT count(), any(toString((k, v, n))) FROM (SELECT k, v, sum(side) AS n FROM (" +
-		"SELECT tuple(" + plain + ") AS k, tuple(" + strings.Join(fromRows, ", ") + ") AS v, -1 AS side FROM " + s.table("charges") + " GROUP BY " + plain +
+	sql := "SELECT count(), any(toString((wl_k, wl_v, wl_n))) FROM (SELECT wl_k, wl_v, sum(wl_side) AS wl_n FROM (" +
+		"SELECT tuple(" + plain + ") AS wl_k, tuple(" + strings.Join(fromRows, ", ") + ") AS wl_v, -1 AS wl_side FROM " + s.table("charges") + " GROUP BY " + plain +
 		" UNION ALL SELECT tuple(" + quoted + "), tuple(" + strings.Join(merged, ", ") + "), 1 FROM " + from + " GROUP BY " + quoted +
-		") GROUP BY k, v HAVING n != 0)"
+		") GROUP BY wl_k, wl_v HAVING wl_n != 0)"
 	var differ uint64
 	var first string
 	err = query(ctx, s.conn, sql, nil, ch.Settings{"optimize_use_projections": 0},
@@ -233,10 +233,10 @@ func (s *Store) compareProjection(ctx context.Context, name string) (fault strin
 // detail counts the sessions that differ and names one. ErrChanging while rows arrive, or when they differ while
 // charges has other rows than blocks says: then a block is unfinished, and the tiling of blocks is the question.
 func (s *Store) AccruedEqual(ctx context.Context) (equal bool, detail string, err error) {
-	sql := "SELECT count(), any(toString((id, e, i))) FROM (SELECT id, sum(excl) AS e, sum(incl) AS i FROM (" +
-		"SELECT session_id AS id, accrued_excl_micros AS excl, accrued_incl_micros AS incl FROM " + s.table("sessions") + " FINAL" +
+	sql := "SELECT count(), any(toString((wl_id, wl_e, wl_i))) FROM (SELECT wl_id, sum(wl_excl) AS wl_e, sum(wl_incl) AS wl_i FROM (" +
+		"SELECT session_id AS wl_id, accrued_excl_micros AS wl_excl, accrued_incl_micros AS wl_incl FROM " + s.table("sessions") + " FINAL" +
 		" UNION ALL SELECT session_id, -ifNull(sum(excl_micros), 0), -sum(incl_micros) FROM " + s.table("charges") + " GROUP BY session_id" +
-		") GROUP BY id HAVING e != 0 OR i != 0)"
+		") GROUP BY wl_id HAVING wl_e != 0 OR wl_i != 0)"
 	var differ uint64
 	var first string
 	err = s.unchanged(ctx, func() error {

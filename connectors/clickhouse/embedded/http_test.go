@@ -43,6 +43,8 @@ func TestPlainHTTP(t *testing.T) {
 	f("POST", q("query", "SELECT 1"), "+ 1", 200, "2\n")
 	f("POST", q("default_format", "CSV"), "SELECT 'a', 2", 200, "\"a\",2\n")
 	f("POST", nil, "SELECT 'a;b', 1; -- end", 200, "a;b\t1\n")
+	f("POST", nil, "SELECT 1 AS a FORMAT PrettyCompact", 200, "   ┌─a─┐\n1. │ 1 │\n   └───┘\n")
+	f("POST", q("output_format_pretty_color", "1"), "SELECT 1 FORMAT PrettyCompact", 200, "\x1b[")
 	f("POST", nil, "SELECT 1 WHERE 0 FORMAT JSON", 200, `"rows": 0`)
 	f("POST", q("param_x", "7", "param_t", "system.one"), "SELECT {x:UInt8} FROM {t:Identifier}", 404, "Code: 60")
 	f("POST", q("param_x", "7", "param_t", "one"), "SELECT {x:UInt8} FROM system.{t:Identifier}", 200, "7\n")

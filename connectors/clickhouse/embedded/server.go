@@ -152,6 +152,8 @@ func (s *Server) prepareDir() (err error) {
 		"--max_threads=" + strconv.Itoa(s.cfg.MaxThreads),
 		// What the library sets otherwise than a server does:
 		"--implicit_select=0",
+		// Results go to pipes and files as a rule; auto colours them all, as the engine sees no terminal behind HTTP.
+		"--output_format_pretty_color=0",
 		"--allow_introspection_functions=0",
 	}
 	return nil
