@@ -131,13 +131,27 @@ func (s *stage) close() error {
 func (s *stage) drop(ctx context.Context) error {
 	var errs []error
 	if s.broker == nil && len(s.topics) > 0 {
-		c := kafkago.Client{Addr: kafkago.TCP(s.kafka)}
-		if _, err := c.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: s.topics}); err != nil {
-			errs = append(errs, fmt.Errorf("delete the measurement's topics: %w", err))
-		}
+		errs = append(errs, s.deleteTopics(ctx))
 	}
 	if s.store == nil && len(s.databases) > 0 {
 		errs = append(errs, s.dropDatabases(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *stage) deleteTopics(ctx context.Context) error {
+	transport := &kafkago.Transport{}
+	defer transport.CloseIdleConnections()
+	c := kafkago.Client{Addr: kafkago.TCP(s.kafka), Transport: transport}
+	res, err := c.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: s.topics})
+	if err != nil {
+		return fmt.Errorf("delete the measurement's topics: %w", err)
+	}
+	var errs []error
+	for topic, err := range res.Errors {
+		if err != nil && !errors.Is(err, kafkago.UnknownTopicOrPartition) { // a run that failed early made not all of them
+			errs = append(errs, fmt.Errorf("delete topic %s: %w", topic, err))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	kafkago "github.com/segmentio/kafka-go"
+
 	"github.com/wattline/wattline/internal/parts"
 )
 
@@ -86,6 +88,51 @@ func TestPipe(t *testing.T) {
 	}
 	if !strings.Contains(table.String(), "Sums are equal") {
 		t.Error("the table does not say that the sums are equal")
+	}
+}
+
+// TestOnesOwn: ends that were there before stay, and nothing of the measurement stays on them (N3).
+func TestOnesOwn(t *testing.T) {
+	there := testEnds(t)
+	s, err := newStage(t.Context(), &there, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	cfg := DefaultPipe()
+	cfg.Ends = testEnds(t)
+	cfg.Kafka, cfg.ClickHouse, cfg.ClickHouseUser, cfg.ClickHousePassword = s.kafka, s.ch.Addr, s.ch.User, s.ch.Password
+	cfg.Readings, cfg.ChargePoints, cfg.Partitions, cfg.Warmups, cfg.Runs = 1_000, 10, 2, 0, 1
+	r, err := RunPipe(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.SumsEqual || r.Runs[0].BrokerCPU != -1 || r.Versions["clickhouse"] == "" {
+		t.Errorf("sums equal %v, broker's CPU %d, versions %v", r.SumsEqual, r.Runs[0].BrokerCPU, r.Versions)
+	}
+	conn, err := s.ch.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	left := int64(-1)
+	if err := conn.QueryRow(t.Context(), "SELECT toInt64(count()) FROM system.databases WHERE startsWith(name, 'wattline_bench')").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d databases left, %v", left, err)
+	}
+	fresh := &kafkago.Transport{} // the default one remembers topics
+	defer fresh.CloseIdleConnections()
+	meta, err := (&kafkago.Client{Addr: kafkago.TCP(s.kafka), Transport: fresh}).Metadata(t.Context(), &kafkago.MetadataRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, topic := range meta.Topics {
+		if strings.HasPrefix(topic.Name, "wattline.bench") {
+			t.Errorf("topic %s is left", topic.Name)
+		}
 	}
 }
 

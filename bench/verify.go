@@ -29,8 +29,9 @@ func (a *chAddr) connect() (driver.Conn, error) {
 
 // Check is one comparison of a run.
 type Check struct {
-	Name      string `json:"name"`
-	Got, Want int64
+	Name string `json:"name"`
+	Got  int64  `json:"got"`
+	Want int64  `json:"want"`
 }
 
 // verify asks ClickHouse for the sums of everything that a run wrote and compares them with the truth.
