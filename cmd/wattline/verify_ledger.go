@@ -20,7 +20,7 @@ import (
 type verifyLedger struct {
 	*clickhouse.Store
 	conn     driver.Conn
-	database string
+	database string // quoted, as SQL has it
 }
 
 var (
@@ -40,7 +40,7 @@ func newVerifyLedger(store *clickhouse.Store, cfg clickhouse.Config) (*verifyLed
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse: %w", err)
 	}
-	return &verifyLedger{Store: store, conn: conn, database: cfg.Database}, nil
+	return &verifyLedger{Store: store, conn: conn, database: "`" + cfg.Database + "`"}, nil
 }
 
 // Partitions implements verify.Blocks. (The store's own lists those that have blocks.)
@@ -78,8 +78,8 @@ func (l *verifyLedger) Sums(ctx context.Context, p engine.Partition) iter.Seq2[v
 
 // Doubled implements verify.Rows.
 func (l *verifyLedger) Doubled(ctx context.Context, p engine.Partition) iter.Seq2[verify.RowKey, error] {
-	sql := "SELECT session_id, position, line, toInt64(count()) AS times FROM " + l.database + ".charges" +
-		" WHERE topic = {topic:String} AND partition = {partition:Int32} GROUP BY session_id, position, line HAVING times > 1"
+	sql := "SELECT session_id, position, line, toInt64(count()) AS wl_times FROM " + l.database + ".charges" +
+		" WHERE topic = {topic:String} AND partition = {partition:Int32} GROUP BY session_id, position, line HAVING wl_times > 1"
 	return stream(ctx, l.conn, sql, partitionParameters(p), func(r driver.Rows) (k verify.RowKey, err error) {
 		var id uuid.UUID
 		err = r.Scan(&id, &k.Position, &k.Line, &k.Times)
@@ -89,15 +89,15 @@ func (l *verifyLedger) Doubled(ctx context.Context, p engine.Partition) iter.Seq
 }
 
 // sessionsSQL has one row a session: its newest version and the sums of its rows, each from a side of its own.
-const sessionsSQL = `SELECT session_id, sum(there), sum(version), sum(first), sum(first_offset), sum(status), max(tariff), sum(tariff_offset),
-	max(zone), sum(last_ms), sum(last_mwh), sum(excl), sum(incl), sum(unknown), sum(accrued_excl), sum(accrued_incl),
-	sum(n), sum(rows_excl), sum(rows_incl), sum(rows_unknown), sum(flats), sum(energy), sum(time), sum(parking), sum(expiry), sum(settled)
+const sessionsSQL = `SELECT session_id, sum(wl_there), sum(version), sum(wl_first), sum(first_offset), sum(wl_status), max(wl_tariff), sum(tariff_offset),
+	max(wl_zone), sum(wl_last_ms), sum(last_mwh), sum(wl_excl), sum(wl_incl), sum(wl_unknown), sum(wl_accrued_excl), sum(wl_accrued_incl),
+	sum(wl_n), sum(wl_rows_excl), sum(wl_rows_incl), sum(wl_rows_unknown), sum(wl_flats), sum(wl_energy), sum(wl_time), sum(wl_parking), sum(wl_expiry), sum(wl_settled)
 FROM (
-	SELECT session_id, toInt64(1) AS there, version, block_first AS first, first_offset, toInt64(status) AS status, toString(tariff) AS tariff,
-		tariff_offset, toString(zone) AS zone, toUnixTimestamp64Milli(last_time) AS last_ms, last_mwh, ifNull(excl_micros, 0) AS excl,
-		incl_micros AS incl, toInt64(isNull(excl_micros)) AS unknown, accrued_excl_micros AS accrued_excl, accrued_incl_micros AS accrued_incl,
-		toInt64(0) AS n, toInt64(0) AS rows_excl, toInt64(0) AS rows_incl, toInt64(0) AS rows_unknown, toInt64(0) AS flats, toInt64(0) AS energy,
-		toInt64(0) AS time, toInt64(0) AS parking, toInt64(0) AS expiry, toInt64(0) AS settled
+	SELECT session_id, toInt64(1) AS wl_there, version, block_first AS wl_first, first_offset, toInt64(status) AS wl_status, toString(tariff) AS wl_tariff,
+		tariff_offset, toString(zone) AS wl_zone, toUnixTimestamp64Milli(last_time) AS wl_last_ms, last_mwh, ifNull(excl_micros, 0) AS wl_excl,
+		incl_micros AS wl_incl, toInt64(isNull(excl_micros)) AS wl_unknown, accrued_excl_micros AS wl_accrued_excl, accrued_incl_micros AS wl_accrued_incl,
+		toInt64(0) AS wl_n, toInt64(0) AS wl_rows_excl, toInt64(0) AS wl_rows_incl, toInt64(0) AS wl_rows_unknown, toInt64(0) AS wl_flats, toInt64(0) AS wl_energy,
+		toInt64(0) AS wl_time, toInt64(0) AS wl_parking, toInt64(0) AS wl_expiry, toInt64(0) AS wl_settled
 	FROM %[1]s.sessions FINAL WHERE topic = {topic:String} AND partition = {partition:Int32}
 	UNION ALL
 	SELECT session_id, toInt64(0), toInt64(0), toInt64(0), toInt64(0), toInt64(0), '', toInt64(0), '', toInt64(0), toInt64(0), toInt64(0),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -161,7 +162,64 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%v: exit %d", args, code)
 		}
 	}
+	s.otherNames()
+	s.empty()
 	s.spoil()
+}
+
+// otherNames asks what verify asks of databases whose names are words of its queries.
+func (s *verifyScene) otherNames() {
+	t := s.t
+	t.Helper()
+	for _, name := range []string{"n", "t", "s", "side", "count", "first", "energy", "there", "select"} {
+		cfg := *s.n.cfg
+		cfg.ClickHouse.Database = name
+		c := clickhouseConfig(&cfg, s.n.storeAddr, s.n.password)
+		store, err := openStore(t.Context(), c, s.n.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := migrate(t.Context(), store); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, table := range []string{"charges", "sessions", "blocks"} {
+			s.exec("INSERT INTO `" + name + "`." + table + " SELECT * FROM " + s.n.cfg.ClickHouse.Database + "." + table)
+		}
+		l, err := newVerifyLedger(store, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := newVerifyTopic(&cfg, s.n.client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		vc := verify.Config{Engine: engineConfig(&cfg, "verify"), Sample: 5, Database: name}
+		r, err := verify.Run(t.Context(), vc, verify.Ends{Blocks: l, Rows: l, Topic: client, Decoders: decoders(&cfg), Reference: decodeReference})
+		if err != nil || !r.OK() || r.Partitions != 4 {
+			t.Errorf("database %s: %+v, %v", name, r, err)
+		}
+		if err := errors.Join(l.conn.Close(), store.Close()); err != nil {
+			t.Error(err)
+		}
+		s.exec("DROP DATABASE `" + name + "`")
+	}
+}
+
+// empty proves nothing by a database that has nothing: the group has committed.
+func (s *verifyScene) empty() {
+	s.t.Helper()
+	s.exec("CREATE DATABASE hollow")
+	for _, table := range []string{"charges", "sessions", "blocks"} {
+		s.exec("CREATE TABLE hollow." + table + " AS " + s.n.cfg.ClickHouse.Database + "." + table)
+	}
+	s.t.Setenv("WATTLINE_CLICKHOUSE_DATABASE", "hollow")
+	code, out := s.text()
+	if code != exitFault || strings.Count(out, "but the ledger has no block of it") != 4 || !strings.Contains(out, "4 FINDINGS") {
+		s.t.Errorf("an empty database: exit %d, %s", code, out)
+	}
+	if err := os.Unsetenv("WATTLINE_CLICKHOUSE_DATABASE"); err != nil {
+		s.t.Error(err)
+	}
 }
 
 // text runs the command and returns what it prints.
