@@ -128,7 +128,8 @@ func TestSession(t *testing.T) {
 	f(&fake{found: []engine.SessionView{negative}}, "x", http.StatusOK, `"incl":"-0.000001"`, `"last":""`)
 	held := one
 	held.Status, held.HeldReason, held.Flags = engine.StatusHeld, "charge point or connector unknown", 0
-	f(&fake{found: []engine.SessionView{held}}, "x", http.StatusOK, `"status":"HELD"`, `"held_reason":"charge point or connector unknown"`, `"flags":[]`)
+	f(&fake{found: []engine.SessionView{held}}, "x", http.StatusOK, `"status":"HELD"`, `"held_reason":"charge point or connector unknown"`, `"flags":[]`,
+		`"currency":null`, `"excl":null`, `"incl":null`, `"excl_micros":null`, `"incl_micros":null`, `"price_reason":null`, `"price_since":null`)
 	f(&fake{found: []engine.SessionView{one, held}}, "318000003", http.StatusMultipleChoices, "2 sessions", `"sessions":[{`)
 	f(&fake{}, "nope", http.StatusNotFound, `no session \"nope\"`, "sessions_latest", `"peers":["http://b:8080"]`)
 	// A question that could not be asked everywhere is no 404 (H2), but what was found is found.
@@ -140,6 +141,17 @@ func TestSession(t *testing.T) {
 	get(t, e, "/v1/sessions/CP%2F1:42")
 	if e.askedID != "CP/1:42" {
 		t.Errorf("asked for %q", e.askedID)
+	}
+}
+
+// TestMethod: what would change something is refused, and is not taken for an unknown path.
+func TestMethod(t *testing.T) {
+	for _, path := range []string{"/", "/v1/sessions", "/v1/sessions/x", "/readyz"} {
+		w := httptest.NewRecorder()
+		Handler(Config{Sessions: &fake{}, Health: &fake{}}).ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
+			t.Errorf("POST %s: status %d, Allow %q", path, w.Code, w.Header().Get("Allow"))
+		}
 	}
 }
 

@@ -27,15 +27,15 @@ type session struct {
 	Start       string   `json:"start"`
 	Last        string   `json:"last"`
 	EnergyMwh   int64    `json:"energy_mwh"`
-	Currency    string   `json:"currency"`
-	Excl        *string  `json:"excl"` // null where the tariff leaves it unknown
-	Incl        string   `json:"incl"`
+	Currency    *string  `json:"currency"` // these five are null where there is no price
+	Excl        *string  `json:"excl"`     // null also where the tariff leaves it unknown
+	Incl        *string  `json:"incl"`
 	ExclMicros  *int64   `json:"excl_micros"`
-	InclMicros  int64    `json:"incl_micros"`
+	InclMicros  *int64   `json:"incl_micros"`
 	Tariff      string   `json:"tariff"`
 	Zone        string   `json:"zone"`
-	Reason      string   `json:"price_reason"` // of the last price change
-	ReasonAt    string   `json:"price_since"`
+	Reason      *string  `json:"price_reason"` // of the last price change; null where there is no price
+	ReasonAt    *string  `json:"price_since"`
 	HeldReason  string   `json:"held_reason,omitempty"`
 	Flags       []string `json:"flags"`
 	Readings    uint32   `json:"readings"`
@@ -59,11 +59,15 @@ func view(v *engine.SessionView) session {
 	s := session{
 		ID: v.ID, ChargePoint: v.ChargePoint, Connector: v.Connector, Transaction: v.Transaction, Location: v.Location,
 		Status: StatusText(v.Status), State: ocpi.StateText(v.State), Start: instant(v.StartMs), Last: instant(v.LastMs),
-		EnergyMwh: v.Total.EnergyMwh, Currency: v.Currency, Incl: Decimal(v.Total.InclMicros), InclMicros: v.Total.InclMicros,
-		Tariff: v.Tariff, Zone: v.Zone, Reason: SplitText(v.Split), ReasonAt: instant(v.PeriodMs), HeldReason: v.HeldReason,
+		EnergyMwh: v.Total.EnergyMwh, Tariff: v.Tariff, Zone: v.Zone, HeldReason: v.HeldReason,
 		Flags: v.Flags.Names(), Readings: v.Readings, Topic: v.Partition.Topic, Partition: v.Partition.Number,
 		Offset: v.Offset, Position: v.Position,
 	}
+	if v.Status == engine.StatusHeld || v.Status == engine.StatusUnpriceable {
+		return s // it has no price: zeros would be taken for one
+	}
+	incl, reason, since := Decimal(v.Total.InclMicros), SplitText(v.Split), instant(v.PeriodMs)
+	s.Currency, s.Incl, s.InclMicros, s.Reason, s.ReasonAt = &v.Currency, &incl, &v.Total.InclMicros, &reason, &since
 	if !v.Total.ExclUnknown {
 		excl := Decimal(v.Total.ExclMicros)
 		s.Excl, s.ExclMicros = &excl, &v.Total.ExclMicros
@@ -176,6 +180,11 @@ func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *handler) index(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		h.write(w, http.StatusMethodNotAllowed, failure{Error: r.Method + " is not possible: the API only answers questions", Hint: "GET / lists the paths"})
+		return
+	}
 	if r.URL.Path != "/" {
 		h.write(w, http.StatusNotFound, failure{Error: "no such path: " + r.URL.Path, Hint: "GET / lists them"})
 		return

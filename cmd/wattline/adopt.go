@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -51,9 +52,17 @@ func adoptCommand() command {
 		if !ok {
 			return code
 		}
-		if len(rest) > 0 || *topic == "" || *number < 0 {
-			fs.Usage()
-			return exitUsage
+		switch _, err := strconv.ParseUint(a.from, 10, 63); {
+		case len(rest) > 0:
+			return wrong(std, c, "there is no argument %q", rest[0])
+		case *topic == "":
+			return wrong(std, c, "--topic is missing")
+		case *number == -1:
+			return wrong(std, c, "--partition is missing")
+		case *number < 0 || *number > math.MaxInt32:
+			return wrong(std, c, "--partition %d is not a number of a partition", *number)
+		case err != nil && a.from != "last-block" && a.from != "log-start":
+			return wrong(std, c, "--from %s is neither last-block nor log-start nor an offset", a.from)
 		}
 		a.partition = engine.Partition{Topic: *topic, Number: int32(*number)}
 		cfg, ok := loadConfig(std, c.name, *file)
@@ -62,6 +71,7 @@ func adoptCommand() command {
 		}
 		n, err := newNode(cfg, toolLogger(cfg, std.err), parts.Printer(std.err), nil)
 		if err == nil {
+			n.noAPI = true
 			err = n.adopt(ctx, std, a)
 			err = errors.Join(err, n.stopInTime())
 		}
@@ -75,15 +85,15 @@ func adoptCommand() command {
 }
 
 func (n *node) adopt(ctx context.Context, std stdio, a adoption) error {
-	if err := n.start(ctx); err != nil {
-		return err
-	}
 	known := false
 	for _, r := range n.cfg.Kafka.Readings {
 		known = known || r.Topic == a.partition.Topic
 	}
 	if !known {
 		return fmt.Errorf("%s is none of kafka.readings", a.partition.Topic)
+	}
+	if err := n.start(ctx); err != nil {
+		return err
 	}
 	raw, err := rawKafka(n.cfg, n.brokers)
 	if err != nil {
@@ -242,7 +252,7 @@ func commitOutside(ctx context.Context, raw *kafkago.Client, cfg *config.Config,
 		}
 	}
 	if errors.Is(err, kafkago.UnknownMemberId) || errors.Is(err, kafkago.IllegalGeneration) || errors.Is(err, kafkago.RebalanceInProgress) {
-		return fmt.Errorf("group %s still has members: stop all engines and wait %s (kafka.session_timeout): %w", cfg.Kafka.Group, cfg.Kafka.SessionTimeout, err)
+		return fmt.Errorf("an engine of group %s still runs: stop all of them and wait %s (kafka.session_timeout): %w", cfg.Kafka.Group, cfg.Kafka.SessionTimeout, err)
 	}
 	if err != nil {
 		return fmt.Errorf("commit offset %d of %s: %w", offset, p, err)

@@ -16,7 +16,7 @@ import (
 func benchCommand() command {
 	return command{
 		name: "bench", args: "[pipe|rows] [flags]",
-		summary: "measure Wattline on this machine: pipe is Kafka -> rated -> ClickHouse, rows is questions over 10 M rows",
+		summary: "Measure Wattline on this machine: pipe is Kafka -> rated -> ClickHouse, rows is questions over 10 M rows",
 		run:     runBench,
 	}
 }
@@ -72,7 +72,7 @@ func benchEnds(fs *flag.FlagSet, std stdio, e *bench.Ends) (asJSON *bool) {
 
 func benchPipe(ctx context.Context, std stdio, args []string) int {
 	c := benchCommand()
-	c.name, c.args, c.summary = "bench pipe", "[flags]", "measure Kafka -> rated -> ClickHouse"
+	c.name, c.args, c.summary = "bench pipe", "[flags]", "Measure Kafka -> rated -> ClickHouse"
 	fs := newFlags(std, c, benchHelp)
 	cfg := bench.DefaultPipe()
 	asJSON := benchEnds(fs, std, &cfg.Ends)
@@ -94,7 +94,7 @@ func benchPipe(ctx context.Context, std stdio, args []string) int {
 
 func benchRows(ctx context.Context, std stdio, args []string) int {
 	c := benchCommand()
-	c.name, c.args, c.summary = "bench rows", "[flags]", "measure questions over many rows"
+	c.name, c.args, c.summary = "bench rows", "[flags]", "Measure questions over many rows"
 	fs := newFlags(std, c, benchHelp)
 	cfg := bench.DefaultRows()
 	asJSON := benchEnds(fs, std, &cfg.Ends)

@@ -13,7 +13,7 @@ import (
 func configCheckCommand() command {
 	c := command{name: "config check", args: "[--config FILE]", summary: "Say every fault of the configuration, with its path"}
 	c.run = func(_ context.Context, std stdio, args []string) int {
-		return withConfig(std, c, args, "Reads the file and the environment. Exit: 0 no fault, 1 a fault, 2 a wrong command line.", func(cfg *config.Config) int {
+		return withConfig(std, c, args, "Reads the file and the environment. Exit: 0 no fault, 1 a fault, 2 a wrong command line.", nil, func(cfg *config.Config) int {
 			if err := checkPackages(cfg); err != nil {
 				fmt.Fprintf(std.err, "wattline config check: configuration:\n%v\n", err)
 				return exitFault
@@ -28,7 +28,7 @@ func configCheckCommand() command {
 func configShowCommand() command {
 	c := command{name: "config show", args: "[--config FILE]", summary: "Print the values that hold, with unit, default, and where each came from"}
 	c.run = func(_ context.Context, std stdio, args []string) int {
-		return withConfig(std, c, args, "The output is a configuration file. Secrets are not shown.", func(cfg *config.Config) int {
+		return withConfig(std, c, args, "The output is a configuration file. Secrets are not shown.", nil, func(cfg *config.Config) int {
 			_, err := io.WriteString(std.out, cfg.Show())
 			if err != nil {
 				return exitFault
@@ -39,7 +39,8 @@ func configShowCommand() command {
 	return c
 }
 
-func withConfig(std stdio, c command, args []string, more string, do func(*config.Config) int) int {
+// withConfig does it with the configuration and the secrets of these sections.
+func withConfig(std stdio, c command, args []string, more string, secrets []string, do func(*config.Config) int) int {
 	fs := newFlags(std, c, more)
 	file := configFlag(fs)
 	rest, code, ok := parseFlags(fs, args)
@@ -47,10 +48,9 @@ func withConfig(std stdio, c command, args []string, more string, do func(*confi
 		return code
 	}
 	if len(rest) > 0 {
-		fs.Usage()
-		return exitUsage
+		return wrong(std, c, "there is no argument %q", rest[0])
 	}
-	cfg, ok := loadConfig(std, c.name, *file)
+	cfg, ok := loadConfigFor(std, c.name, *file, secrets...)
 	if !ok {
 		return exitFault
 	}

@@ -41,11 +41,15 @@ func demoCommand() command {
 		if !ok {
 			return code
 		}
-		if len(rest) > 0 || o.speed < 1 || o.speed > maxSpeed || o.chargers < 1 {
-			fs.Usage()
-			return exitUsage
+		switch {
+		case len(rest) > 0:
+			return wrong(std, c, "there is no argument %q", rest[0])
+		case o.speed < 1 || o.speed > maxSpeed:
+			return wrong(std, c, "--speed %d is not between 1 and %d", o.speed, maxSpeed)
+		case o.chargers < 1:
+			return wrong(std, c, "--chargers %d is not 1 or more", o.chargers)
 		}
-		cfg, ok := loadConfig(std, c.name, "")
+		cfg, ok := loadConfigFor(std, c.name, "", "pyroscope")
 		if !ok {
 			return exitFault
 		}
@@ -130,7 +134,11 @@ func runDemo(ctx context.Context, std stdio, cfg *config.Config, o demoOptions) 
 	if ctx.Err() != nil {
 		err = nil // asked to stop, perhaps while starting
 	}
-	return errors.Join(err, d.n.stopInTime())
+	err = errors.Join(err, d.n.stopInTime())
+	if err == nil {
+		fmt.Fprintf(std.out, "to prove that the ledger is right: WATTLINE_DATA_DIR=%s wattline verify\n", o.dir)
+	}
+	return err
 }
 
 // simulatedTopic are the settings of a topic whose records carry simulated time: a broker would delete them by it.
@@ -154,7 +162,11 @@ func sameCity(file string, cfg loadgen.Config) error {
 	case err != nil:
 		return fmt.Errorf("read the city: %w", err)
 	case string(before) != string(now):
-		return fmt.Errorf("%s was begun with another city (%s); start it with the same --chargers, or with another --data", filepath.Dir(file), before)
+		var begun loadgen.Config
+		if err := json.Unmarshal(before, &begun); err != nil || begun.ChargePoints == cfg.ChargePoints {
+			return fmt.Errorf("%s was begun with another city or another release; give another --data, or remove it", filepath.Dir(file))
+		}
+		return fmt.Errorf("%s was begun with %d chargers; start it with --chargers %d, or give another --data", filepath.Dir(file), begun.ChargePoints, begun.ChargePoints)
 	}
 	return nil
 }

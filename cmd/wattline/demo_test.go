@@ -141,7 +141,7 @@ func TestDemo(t *testing.T) {
 	// Another city is not mixed in.
 	other := exec.Command(os.Args[0], "demo", "--chargers", "61", "--data", dir)
 	other.Env = append(os.Environ(), childEnv+"=1")
-	if text, err := other.CombinedOutput(); err == nil || !strings.Contains(string(text), "begun with another city") {
+	if text, err := other.CombinedOutput(); err == nil || !strings.Contains(string(text), "begun with 60 chargers") {
 		t.Errorf("a demo of 61 charge points took the data of 60: %v\n%s", err, text)
 	}
 }

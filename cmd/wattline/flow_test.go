@@ -143,8 +143,11 @@ func TestFlow(t *testing.T) {
 	if !strings.Contains(r.err.String(), "wattline adopt --topic wattline.readings --partition 1") {
 		t.Errorf("the halt does not say what to do:\n%s", r.err.String())
 	}
-	if said = f.do(exitFault, append(adopt, "--yes")...); !strings.Contains(said, "still has members") {
+	if said = f.do(exitFault, append(adopt, "--yes")...); !strings.Contains(said, "an engine of group wattline still runs") {
 		t.Errorf("adopt with an engine running said %s", said)
+	}
+	if strings.Contains(r.out.String(), "ready at") {
+		t.Error("a halted engine said that it is ready")
 	}
 	r.stop(t)
 	if said = f.do(exitFault, append(adopt, "--from", "3")...); !strings.Contains(said, "would count twice") {

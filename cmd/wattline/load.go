@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -56,11 +57,10 @@ func loadCommand() command {
 		if !ok {
 			return code
 		}
-		if len(rest) > 0 || o.readings < 1 || o.shape != "city" && o.shape != "bench" || o.rate < 0 || o.speed < 0 {
-			fs.Usage()
-			return exitUsage
+		if problem := o.problem(rest); problem != "" {
+			return wrong(std, c, "%s", problem)
 		}
-		cfg, ok := loadConfig(std, c.name, *file)
+		cfg, ok := loadConfigFor(std, c.name, *file, "kafka")
 		if !ok {
 			return exitFault
 		}
@@ -72,6 +72,21 @@ func loadCommand() command {
 		return exitOK
 	}
 	return c
+}
+
+// problem says what is wrong with the command line; "" for nothing.
+func (o *loadOptions) problem(rest []string) string {
+	switch {
+	case len(rest) > 0:
+		return fmt.Sprintf("there is no argument %q", rest[0])
+	case o.readings < 1:
+		return fmt.Sprintf("--readings is %d: say how many to send, 1 or more", o.readings)
+	case o.shape != "city" && o.shape != "bench":
+		return fmt.Sprintf("--shape %q is neither city nor bench", o.shape)
+	case o.chargers < 0 || o.rate < 0 || o.speed < 0 || o.partitions < 0:
+		return "--chargers, --rate, --speed and --partitions are not below 0"
+	}
+	return ""
 }
 
 func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, o loadOptions) error {
@@ -140,6 +155,9 @@ func ensureSimulated(ctx context.Context, client *kafka.Client, cfg *config.Conf
 	if errors.Is(err, kafkago.InvalidConfiguration) {
 		spec.Configs = nil
 		counts, err = client.EnsureTopics(ctx, []kafka.TopicSpec{spec})
+	}
+	if err != nil && strings.Contains(err.Error(), "retention.ms") {
+		err = fmt.Errorf("%w; or send to another topic: give --topic a name that does not exist yet, and the engine the same in kafka.readings", err)
 	}
 	return counts[topic], err
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -85,6 +86,8 @@ func dispatch(ctx context.Context, std stdio, args []string) int {
 		}
 		help(std.out)
 		return exitOK
+	case "-v", "-version", "--version":
+		args = append([]string{"version"}, args[1:]...)
 	}
 	c, rest, ok := find(args)
 	if !ok {
@@ -106,23 +109,43 @@ func find(args []string) (c command, rest []string, ok bool) {
 	return command{}, nil, false
 }
 
+// unknown says that args begin with no command, or with one that needs a second word.
 func unknown(std stdio, args []string) int {
-	name := args[0]
+	var second []string
 	for _, c := range commands() {
-		if len(args) > 1 && len(c.name) > len(name) && c.name[:len(name)+1] == name+" " {
-			name += " " + args[1]
-			break
+		if word, ok := strings.CutPrefix(c.name, args[0]+" "); ok {
+			second = append(second, word)
 		}
 	}
-	fmt.Fprintf(std.err, "wattline: there is no command %q\n\n", name)
-	help(std.err)
+	switch {
+	case len(second) == 0:
+		fmt.Fprintf(std.err, "wattline: there is no command %q\n", args[0])
+	case len(args) == 1:
+		fmt.Fprintf(std.err, "wattline: %s needs: %s\n", args[0], strings.Join(second, " or "))
+	default:
+		fmt.Fprintf(std.err, "wattline: there is no command %q; %s needs: %s\n", args[0]+" "+args[1], args[0], strings.Join(second, " or "))
+	}
+	fmt.Fprintln(std.err, "see `wattline help`")
 	return exitUsage
 }
+
+// wrong says what is wrong with the command line of c and gives the exit code.
+func wrong(std stdio, c command, format string, args ...any) int {
+	sayWrong(std.err, c.name, fmt.Sprintf(format, args...))
+	return exitUsage
+}
+
+func sayWrong(w io.Writer, name, problem string) {
+	fmt.Fprintf(w, "wattline %s: %s\nsee `wattline help %s`\n", name, problem, name)
+}
+
+// usage is the command line of c.
+func (c *command) usage() string { return strings.TrimSpace("wattline " + c.name + " " + c.args) }
 
 func help(w io.Writer) {
 	fmt.Fprint(w, "Wattline rates and bills EV charging sessions.\n\nUsage:\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(w, "  wattline %s %s\n        %s\n", c.name, c.args, c.summary)
+		fmt.Fprintf(w, "  %s\n        %s\n", c.usage(), c.summary)
 	}
 	fmt.Fprint(w, "\n`wattline help COMMAND` says more about one of them.\n")
 }
@@ -132,7 +155,7 @@ func newFlags(std stdio, c command, more string) *flag.FlagSet {
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	fs.SetOutput(std.err)
 	fs.Usage = func() {
-		fmt.Fprintf(std.err, "Usage: wattline %s %s\n\n%s.\n", c.name, c.args, c.summary)
+		fmt.Fprintf(std.err, "Usage: %s\n\n%s.\n", c.usage(), c.summary)
 		if more != "" {
 			fmt.Fprintf(std.err, "\n%s\n", more)
 		}
@@ -146,10 +169,12 @@ func newFlags(std stdio, c command, more string) *flag.FlagSet {
 // is false the command ends with code: help was asked for, or a flag is wrong and that has been said.
 func parseFlags(fs *flag.FlagSet, args []string) (rest []string, code int, ok bool) {
 	for {
-		if err := fs.Parse(args); err != nil {
+		if err := parseQuietly(fs, args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				fs.Usage()
 				return nil, exitOK, false
 			}
+			sayWrong(fs.Output(), fs.Name(), err.Error())
 			return nil, exitUsage, false
 		}
 		if fs.NArg() == 0 {
@@ -161,4 +186,16 @@ func parseFlags(fs *flag.FlagSet, args []string) (rest []string, code int, ok bo
 		rest = append(rest, fs.Arg(0))
 		args = fs.Args()[1:]
 	}
+}
+
+// parseQuietly parses without package flag's words on an error, which end in the whole help.
+func parseQuietly(fs *flag.FlagSet, args []string) error {
+	usage, out := fs.Usage, fs.Output()
+	defer func() {
+		fs.Usage = usage
+		fs.SetOutput(out)
+	}()
+	fs.Usage = func() {}
+	fs.SetOutput(io.Discard)
+	return fs.Parse(args)
 }

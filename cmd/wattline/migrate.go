@@ -11,7 +11,7 @@ import (
 func migrateCommand() command {
 	c := command{name: "migrate", args: "[--config FILE]", summary: "Make the tables and views of ClickHouse, or bring them up to date"}
 	c.run = func(ctx context.Context, std stdio, args []string) int {
-		return withConfig(std, c, args, "`wattline run` does the same when it starts. A schema that is newer than the program is refused.", func(cfg *config.Config) int {
+		return withConfig(std, c, args, "`wattline run` does the same when it starts. A schema that is newer than the program is refused.", []string{"clickhouse"}, func(cfg *config.Config) int {
 			n, err := newNode(cfg, toolLogger(cfg, std.err), parts.Printer(std.err), nil)
 			if err == nil {
 				err = n.migrateOnly(ctx)

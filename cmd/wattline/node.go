@@ -32,6 +32,8 @@ type node struct {
 	progress parts.Progress    // of downloads
 	topics   map[string]string // settings of readings topics that are made
 
+	noAPI bool // it is a command that only asks: no port is opened
+
 	stages
 	listener  net.Listener // of the API
 	storeAddr []string
@@ -114,6 +116,10 @@ func startEmbeddedStore(ctx context.Context, cfg *config.Config, log *slog.Logge
 		LibraryPath: library, DataDir: storeDir(cfg), Addr: cfg.ClickHouse.EmbeddedAddr,
 		NextFreePort: !cfg.Given("clickhouse.embedded_addr"), MaxMemoryBytes: cfg.ClickHouse.EmbeddedMemory, Logger: log,
 	})
+	if errors.Is(err, embedded.ErrLocked) {
+		holder, _ := os.ReadFile(filepath.Join(storeDir(cfg), "lock")) // only to name it
+		return nil, fmt.Errorf("another process (pid %s) uses %s: stop it, or choose another folder (--data of the demo, else data.dir)", strings.TrimSpace(string(holder)), storeDir(cfg))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -253,19 +259,25 @@ func startEmbeddedKafka(cfg *config.Config, log *slog.Logger) (*kafkaembedded.Br
 // openKafka connects to Kafka and makes the topics. The API's port is opened first: the group tells its address.
 func (n *node) openKafka(ctx context.Context) (string, func(context.Context) error, error) {
 	var err error
-	if n.listener, _, err = listen(n.cfg.HTTP.Addr, n.cfg.Given("http.addr")); err != nil {
-		return "", nil, fmt.Errorf("http.addr: %w", err)
+	closeListener := func() error { return nil }
+	if !n.noAPI {
+		if n.listener, _, err = listen(n.cfg.HTTP.Addr, n.cfg.Given("http.addr")); err != nil {
+			return "", nil, fmt.Errorf("http.addr: %w", err)
+		}
+		closeListener = n.listener.Close
 	}
 	c, err := kafkaConfig(n.cfg, n.id, n.brokers, n.log)
 	if err == nil {
-		c.Group.APIAddress = n.apiAddr()
+		if !n.noAPI {
+			c.Group.APIAddress = n.apiAddr()
+		}
 		n.client, err = kafka.New(c)
 	}
 	if err != nil {
-		return "", nil, errors.Join(err, n.listener.Close())
+		return "", nil, errors.Join(err, closeListener())
 	}
 	stop := func(context.Context) error {
-		_ = n.listener.Close() // the API has closed it, if it came to that
+		_ = closeListener() // the API has closed it, if it came to that
 		return n.client.Close()
 	}
 	specs := topicSpecs(n.cfg, n.topics)

@@ -40,7 +40,7 @@ func priceCommand() command {
 		var o priceOptions
 		fs := newFlags(std, c, priceHelp)
 		fs.IntVar(&o.decimals, "decimals", 6, "decimals of excl and incl, 0 to 18")
-		fs.BoolVar(&o.check, "check", false, "compare with what the sessions expect, at the decimals it shows, and end with `N equal, M differ`")
+		fs.BoolVar(&o.check, "check", false, "compare with what the sessions expect, at the decimals it shows, and end with 'N equal, M differ'")
 		fs.BoolVar(&o.explain, "explain", false, "print a bill that a driver can follow instead of the JSON line")
 		fs.BoolVar(&o.oracle, "oracle", false, "price with the slow second pricer, for disputes; its lines have no period, and each is rounded on its own")
 		files, code, ok := parseFlags(fs, args)
@@ -48,12 +48,10 @@ func priceCommand() command {
 			return code
 		}
 		if o.decimals < 0 || o.decimals > ocpi.MaxDecimals {
-			fmt.Fprintf(std.err, "wattline price: --decimals %d is not in 0 to %d\n", o.decimals, ocpi.MaxDecimals)
-			return exitUsage
+			return wrong(std, c, "--decimals %d is not in 0 to %d", o.decimals, ocpi.MaxDecimals)
 		}
 		if len(files) == 0 {
-			fs.Usage()
-			return exitUsage
+			return wrong(std, c, "it needs a file")
 		}
 		return (&pricing{options: o, std: std, zones: map[string]zone{}}).files(files)
 	}
@@ -67,8 +65,8 @@ type pricing struct {
 	zones   map[string]zone
 	tariffs []map[string]*rating.Tariff // of each file, by key
 
-	faulty        bool
-	equal, differ int
+	faulty                  bool
+	equal, differ, unpriced int // sessions; unpriced ones are faulty
 }
 
 // files prices all files and gives the exit code.
@@ -93,7 +91,11 @@ func (p *pricing) files(names []string) int {
 		}
 	}
 	if p.options.check {
-		fmt.Fprintf(p.std.out, "%d equal, %d differ\n", p.equal, p.differ)
+		fmt.Fprintf(p.std.out, "%d equal, %d differ", p.equal, p.differ)
+		if p.unpriced > 0 {
+			fmt.Fprintf(p.std.out, ", %d faulty", p.unpriced)
+		}
+		fmt.Fprintln(p.std.out)
 	}
 	if p.faulty || p.differ > 0 {
 		return exitFault
@@ -136,9 +138,7 @@ func (p *pricing) session(i int, s *ocpi.Session) {
 	b, err := p.price(i, s)
 	if err != nil {
 		p.faulty = true
-		if p.options.check {
-			p.differ++ // it was to be compared and cannot be
-		}
+		p.unpriced++
 		if p.options.explain {
 			fmt.Fprintf(p.std.out, "Session %s cannot be priced: %v\n\n", s.ID, err)
 			return

@@ -140,12 +140,12 @@ func TestPriceChecks(t *testing.T) {
 }
 
 func TestPriceFaultySession(t *testing.T) {
-	code, out, _ := runCLI(t, split("price FILE0"), tariffFile+"sessions:\n"+faultySession+goodSession+strings.Replace(goodSession, "t1", "t9", 1))
+	code, out, _ := runCLI(t, split("price FILE0"), tariffFile+"sessions:\n"+faultySession+goodSession+strings.Replace(strings.Replace(goodSession, "t1", "t9", 1), "good", "other", 1)+goodSession)
 	if code != exitFault {
 		t.Errorf("exit %d", code)
 	}
 	l := lines(t, out)
-	if len(l) != 3 || l[0]["id"] != "faulty" || l[0]["error"] != "sessions[0].readings[1].energy_wh: \"4\" is a register that goes down" {
+	if len(l) != 4 || l[0]["id"] != "faulty" || l[0]["error"] != "sessions[0].readings[1].energy_wh: \"4\" is a register that goes down" {
 		t.Fatalf("got %v", l)
 	}
 	if l[1]["id"] != "good" || l[1]["excl"] != "0.750000" {
@@ -153,6 +153,12 @@ func TestPriceFaultySession(t *testing.T) {
 	}
 	if l[2]["error"] != "sessions[2].tariff: there is no tariff \"t9\"" {
 		t.Errorf("an unknown tariff: %v", l[2])
+	}
+	if l[3]["error"] != "sessions[3].id: \"good\" is the id of a session before it" {
+		t.Errorf("an id twice: %v", l[3])
+	}
+	if _, out, _ = runCLI(t, split("price --check FILE0"), tariffFile+"sessions:\n"+faultySession+goodSession); !strings.HasSuffix(out, "\n1 equal, 0 differ, 1 faulty\n") {
+		t.Errorf("the summary: %s", out)
 	}
 }
 
@@ -163,7 +169,7 @@ func TestPriceFaultyFile(t *testing.T) {
 	if code != exitFault {
 		t.Errorf("exit %d", code)
 	}
-	if want := "FILE0: tariffs.t1.elements[1].restrictions.start_time: \"25:00\" is not a time of day\n"; errs != want {
+	if want := "FILE0: tariffs.t1.elements[1].restrictions.start_time: \"25:00\" is not a time of day (HH:MM)\n"; errs != want {
 		t.Errorf("got %q, want %q", errs, want)
 	}
 	if l := lines(t, out); len(l) != 1 || l[0]["id"] != "good" {
@@ -247,7 +253,7 @@ func TestTariffCheck(t *testing.T) {
 	}
 	for _, want := range []string{
 		"FILE0: elements[0].restrictions.dayOfWeek: unknown restriction",
-		"FILE0: elements[0].restrictions.start_time: \"25:00\" is not a time of day\n",
+		"FILE0: elements[0].restrictions.start_time: \"25:00\" is not a time of day (HH:MM)\n",
 		"FILE0: elements[1].price_components[0].type: \"X\" is not a dimension",
 		"\n1 tariffs, 1 faulty, 0 warnings\n",
 	} {
@@ -289,10 +295,24 @@ func TestCommandLine(t *testing.T) {
 	f("help tariff check", exitOK, "OCPI")
 	f("help nothing", exitUsage, `no command "nothing"`)
 	f("prices", exitUsage, `no command "prices"`)
-	f("tariff", exitUsage, `no command "tariff"`)
+	f("tariff", exitUsage, "tariff needs: check\n")
+	f("config", exitUsage, "config needs: check or show\n")
+	f("help reference", exitUsage, "reference needs: load\n")
+	f("--version", exitOK, "rating version")
+	f("version x", exitUsage, "\"x\"")
+	f("demo --speed 0", exitUsage, "--speed 0 is not between 1 and 3600\nsee `wattline help demo`\n")
+	f("demo foo", exitUsage, "no argument \"foo\"")
+	f("run foo", exitUsage, "no argument \"foo\"")
+	f("load", exitUsage, "--readings is 0")
+	f("load --readings 5 --shape foo", exitUsage, "--shape \"foo\"")
+	f("adopt", exitUsage, "--topic is missing")
+	f("adopt --topic t", exitUsage, "--partition is missing")
+	f("adopt --topic t --partition 99999999999", exitUsage, "--partition 99999999999")
+	f("adopt --topic t --partition 1 --from x", exitUsage, "--from x is neither")
+	f("migrate x", exitUsage, "no argument \"x\"")
 	f("tariff chek FILE0", exitUsage, `no command "tariff chek"`)
-	f("price", exitUsage, "Usage")
-	f("tariff check", exitUsage, "Usage")
+	f("price", exitUsage, "it needs a file\nsee `wattline help price`\n")
+	f("tariff check", exitUsage, "it needs a file")
 	f("price -h", exitOK, "-explain")
 	f("price --no-such FILE0", exitUsage, "no-such")
 	f("price --decimals 19 FILE0", exitUsage, "0 to 18")

@@ -39,10 +39,9 @@ func referenceLoadCommand() command {
 			return code
 		}
 		if len(rest) != 1 {
-			fs.Usage()
-			return exitUsage
+			return wrong(std, c, "it needs one folder, not %d", len(rest))
 		}
-		cfg, ok := loadConfig(std, c.name, *file)
+		cfg, ok := loadConfigFor(std, c.name, *file, "kafka")
 		if !ok {
 			return exitFault
 		}
@@ -130,6 +129,7 @@ func referenceLoad(ctx context.Context, client *kafka.Client, cfg *config.Config
 	if err != nil {
 		return err
 	}
+	published.list(msgs, tell)
 	summary := fmt.Sprintf("%d tariffs and locations: %d new or changed, %d withdrawn", len(wanted), added, withdrawn)
 	if options.dryRun {
 		tell(summary + "; nothing was published")
@@ -180,6 +180,27 @@ func objectOf(r *ocpi.Reference) string {
 		return string(ocpi.AppendLocationJSON(nil, r.Location))
 	}
 	return ""
+}
+
+// maxListed is how many changes are named: more than one reads is a flood.
+const maxListed = 20
+
+// list tells what msgs change.
+func (p *publishedReference) list(msgs []engine.Message, tell func(string)) {
+	for i, m := range msgs {
+		if i == maxListed {
+			tell(fmt.Sprintf("... and %d more", len(msgs)-maxListed))
+			return
+		}
+		what := "new"
+		switch {
+		case m.Value == nil:
+			what = "withdrawn"
+		case p.current[string(m.Key)] != "":
+			what = "changed"
+		}
+		tell(fmt.Sprintf("%-9s %s", what, m.Key))
+	}
 }
 
 // differences are the records that make the log say what is wanted.
@@ -249,10 +270,15 @@ func readReference(dir string, options referenceOptions, tell func(string)) ([]o
 		}
 	}
 	if found == 0 {
-		return nil, fmt.Errorf("%s holds no tariffs/*.json and no locations/*.json", dir)
+		return nil, fmt.Errorf("%s holds no file tariffs/* and no locations/* that ends in .json, .yaml or .yml", dir)
 	}
 	r.checkTariffIDs()
-	if len(r.faults) > 0 {
+	r.checkEVSEs()
+	switch len(r.faults) {
+	case 0:
+	case 1:
+		return nil, fmt.Errorf("nothing was published, there is 1 fault:\n%w", r.faults[0])
+	default:
 		return nil, fmt.Errorf("nothing was published, there are %d faults:\n%w", len(r.faults), errors.Join(r.faults...))
 	}
 	return r.out, nil
@@ -345,6 +371,29 @@ func (r *referenceReader) checkTariffIDs() {
 						told[key] = true
 						r.tell(fmt.Sprintf("warning: location %s, EVSE %s: tariff %s is not in the folder", l.ID, e.UID, key))
 					}
+				}
+			}
+		}
+	}
+}
+
+// checkEVSEs warns of what makes sessions be held: an EVSE that two locations claim, a connector without a tariff.
+func (r *referenceReader) checkEVSEs() {
+	owner := map[string]string{}
+	for i := range r.out {
+		l := r.out[i].Location
+		if l == nil {
+			continue
+		}
+		for _, e := range l.EVSEs {
+			if before, ok := owner[e.UID]; ok {
+				r.tell(fmt.Sprintf("warning: locations %s and %s both have EVSE %s", before, l.ID, e.UID))
+			} else {
+				owner[e.UID] = l.ID
+			}
+			for _, c := range e.Connectors {
+				if len(c.TariffIDs) == 0 {
+					r.tell(fmt.Sprintf("warning: location %s, EVSE %s, connector %s: there are no tariff_ids, its sessions have no price", l.ID, e.UID, c.ID))
 				}
 			}
 		}

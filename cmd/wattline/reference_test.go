@@ -158,7 +158,7 @@ func TestReferenceFaults(t *testing.T) {
 			}
 		}
 	}
-	f("an empty folder", func(s *referenceScene) { s.dir = t.TempDir() }, "holds no tariffs/*.json")
+	f("an empty folder", func(s *referenceScene) { s.dir = t.TempDir() }, ".json, .yaml or .yml")
 	f("two faults in two files", func(s *referenceScene) {
 		s.edit(s.firstFile("tariffs"), func(o map[string]any) {
 			o["elements"].([]any)[0].(map[string]any)["restrictions"] = map[string]any{"start_time": "25:00"}

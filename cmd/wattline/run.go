@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/wattline/wattline/internal/parts"
@@ -23,8 +24,7 @@ func runCommand() command {
 			return code
 		}
 		if len(rest) > 0 {
-			fs.Usage()
-			return exitUsage
+			return wrong(std, c, "there is no argument %q", rest[0])
 		}
 		cfg, ok := loadConfig(std, c.name, *file)
 		if !ok {
@@ -32,11 +32,14 @@ func runCommand() command {
 		}
 		log := newLogger(cfg, std.err)
 		n, err := newNode(cfg, log, parts.Printer(std.err), nil)
+		if err == nil && len(cfg.Kafka.Brokers) == 0 {
+			n.topics["retention.ms"] = "-1" // so that wattline load can use the topic, whose records are of simulated time
+		}
 		if err != nil {
 			fmt.Fprintf(std.err, "wattline run: %v\n", err)
 			return exitFault
 		}
-		if err := serve(ctx, n); err != nil {
+		if err := serve(ctx, n, std.out); err != nil {
 			fmt.Fprintf(std.err, "wattline run: %v\n", err)
 			return exitFault
 		}
@@ -45,8 +48,8 @@ func runCommand() command {
 	return c
 }
 
-// serve runs n until ctx ends or the engine fails.
-func serve(ctx context.Context, n *node) error {
+// serve runs n until ctx ends or the engine fails. out hears when it is ready.
+func serve(ctx context.Context, n *node, out io.Writer) error {
 	profiles, err := startProfiles(n.cfg, n.id, n.log)
 	if err != nil {
 		return err
@@ -58,6 +61,9 @@ func serve(ctx context.Context, n *node) error {
 	}
 	if err == nil {
 		n.log.Info("running", "took", time.Since(began).Round(time.Millisecond), "version", version())
+		telling, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go n.tellReady(telling, out)
 		select {
 		case <-ctx.Done():
 		case err = <-n.failed:
@@ -67,6 +73,18 @@ func serve(ctx context.Context, n *node) error {
 		err = nil // asked to stop, perhaps while starting
 	}
 	return errors.Join(err, n.stopInTime())
+}
+
+// tellReady says once that questions are answered, when they are.
+func (n *node) tellReady(ctx context.Context, out io.Writer) {
+	for n.engine.Ready() != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	fmt.Fprintf(out, "ready at http://%s\n", n.listener.Addr())
 }
 
 // stopInTime stops everything in order, within what was promised.

@@ -32,9 +32,17 @@ func configFlag(fs *flag.FlagSet) *string {
 	return fs.String("config", os.Getenv("WATTLINE_CONFIG"), "configuration `file` (YAML); default: $WATTLINE_CONFIG, else none")
 }
 
-// loadConfig reads the file and the environment. When ok is false the faults have been told.
+// loadConfig reads the file, the environment and all secrets. When ok is false the faults have been told.
 func loadConfig(std stdio, command, file string) (cfg *config.Config, ok bool) {
+	return loadConfigFor(std, command, file, "clickhouse", "kafka", "pyroscope")
+}
+
+// loadConfigFor is loadConfig for a command that logs in with the secrets of these sections only.
+func loadConfigFor(std stdio, command, file string, secrets ...string) (cfg *config.Config, ok bool) {
 	cfg, err := config.Load(file, os.Environ())
+	if err == nil {
+		err = cfg.ReadSecrets(secrets...)
+	}
 	if err != nil {
 		fmt.Fprintf(std.err, "wattline %s: configuration:\n%v\n", command, err)
 		return nil, false

@@ -18,10 +18,9 @@ func storeCommand() command {
 		if rest, code, ok := parseFlags(fs, args); !ok {
 			return code
 		} else if len(rest) > 0 {
-			fs.Usage()
-			return exitUsage
+			return wrong(std, c, "there is no argument %q", rest[0])
 		}
-		cfg, ok := loadConfig(std, c.name, *file)
+		cfg, ok := loadConfigFor(std, c.name, *file)
 		if !ok {
 			return exitFault
 		}

@@ -22,8 +22,7 @@ func tariffCheckCommand() command {
 			return code
 		}
 		if len(files) == 0 {
-			fs.Usage()
-			return exitUsage
+			return wrong(std, c, "it needs a file")
 		}
 		return checkTariffs(std, files)
 	}

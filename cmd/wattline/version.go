@@ -9,10 +9,17 @@ import (
 )
 
 func versionCommand() command {
-	return command{name: "version", summary: "Say which build this is", run: func(_ context.Context, std stdio, _ []string) int {
+	c := command{name: "version", summary: "Say which build this is"}
+	c.run = func(_ context.Context, std stdio, args []string) int {
+		if rest, code, ok := parseFlags(newFlags(std, c, ""), args); !ok {
+			return code
+		} else if len(rest) > 0 {
+			return wrong(std, c, "there is no argument %q", rest[0])
+		}
 		fmt.Fprintf(std.out, "wattline %s, rating version %d\n", version(), rating.RatingVersion)
 		return exitOK
-	}}
+	}
+	return c
 }
 
 // version is the module's version, or the commit that the program was built from.

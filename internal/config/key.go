@@ -101,7 +101,7 @@ func duration(path, def, doc string, least, most time.Duration, field func(*Conf
 	return single(path, "duration", "ms, s, m or h", def, doc, func(c *Config, v string) error {
 		d, err := time.ParseDuration(v)
 		if err != nil {
-			return fmt.Errorf("%q is not a duration", v)
+			return fmt.Errorf("%q is not a duration, such as 5s", v)
 		}
 		if d < least || d > most {
 			return fmt.Errorf("%s is not between %s and %s", v, shortDuration(least), shortDuration(most))

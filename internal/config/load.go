@@ -77,7 +77,8 @@ func Load(file string, environment []string) (*Config, error) {
 	return Parse(src, file, environment)
 }
 
-// Parse reads a configuration from src; file is what it is called in faults. Password files are read. Errors: Faults.
+// Parse reads a configuration from src; file is what it is called in faults. Password files are not read: see
+// ReadSecrets. Errors: Faults.
 func Parse(src []byte, file string, environment []string) (*Config, error) {
 	l := &loader{c: Default(), keys: map[string]*Key{}}
 	for _, k := range keys() {
@@ -85,7 +86,7 @@ func Parse(src []byte, file string, environment []string) (*Config, error) {
 	}
 	l.file(src, file)
 	l.environment(environment)
-	l.passwords()
+	l.twoPasswords()
 	l.together()
 	if len(l.faults) > 0 {
 		return nil, l.faults
@@ -269,33 +270,51 @@ func (l *loader) environment(environment []string) {
 	}
 }
 
-// passwords reads the files that passwords stand in.
-func (l *loader) passwords() {
-	for _, p := range []struct {
-		path  string
-		file  string
-		value *string
-	}{
-		{"clickhouse.password", l.c.ClickHouse.PasswordFile, &l.c.ClickHouse.Password},
-		{"kafka.sasl_password", l.c.Kafka.SASLPasswordFile, &l.c.Kafka.SASLPassword},
-		{"pyroscope.password", l.c.Pyroscope.PasswordFile, &l.c.Pyroscope.Password},
-	} {
-		if p.file == "" {
-			continue
+// passwordFile is a password that may stand in a file of its own.
+type passwordFile struct {
+	path  string // of the password; that of the file ends in _file
+	file  string
+	value *string
+	used  bool // somebody is logged in to with it
+}
+
+func (c *Config) passwordFiles() []passwordFile {
+	return []passwordFile{
+		{"clickhouse.password", c.ClickHouse.PasswordFile, &c.ClickHouse.Password, len(c.ClickHouse.Addr) > 0},
+		{"kafka.sasl_password", c.Kafka.SASLPasswordFile, &c.Kafka.SASLPassword, c.Kafka.SASL != "none"},
+		{"pyroscope.password", c.Pyroscope.PasswordFile, &c.Pyroscope.Password, c.Pyroscope.Addr != ""},
+	}
+}
+
+func (l *loader) twoPasswords() {
+	for _, p := range l.c.passwordFiles() {
+		if p.file != "" && *p.value != "" {
+			l.fault(p.path+"_file", l.c.origin[p.path+"_file"], "is given, and %s too", p.path)
 		}
-		at := l.c.origin[p.path+"_file"]
-		if *p.value != "" {
-			l.fault(p.path+"_file", at, "is given, and %s too", p.path)
+	}
+}
+
+// ReadSecrets reads the password files of these sections, as far as somebody is logged in to with them. It is for
+// commands that do: the store, which makes such a file, has to start without it. Errors: Faults.
+func (c *Config) ReadSecrets(sections ...string) error {
+	l := &loader{c: c}
+	for _, p := range c.passwordFiles() {
+		section, _, _ := strings.Cut(p.path, ".")
+		if p.file == "" || !p.used || !slices.Contains(sections, section) {
 			continue
 		}
 		b, err := os.ReadFile(p.file)
 		if err != nil {
-			l.fault(p.path+"_file", at, "%v", err)
+			l.fault(p.path+"_file", c.origin[p.path+"_file"], "%v", err)
 			continue
 		}
 		first, _, _ := strings.Cut(string(b), "\n")
 		*p.value = strings.TrimRight(first, "\r")
 	}
+	if len(l.faults) > 0 {
+		return l.faults
+	}
+	return nil
 }
 
 // together checks what concerns several keys.

@@ -26,6 +26,9 @@ func (c *Config) Show() string {
 		if o, ok := c.origin[k.Path]; ok {
 			from = o.String()
 		}
+		if k.Secret && k.get(c)[0] != "" {
+			name = "# " + name // the output is a configuration, and this is not its value
+		}
 		fmt.Fprintf(&b, "  %s: %s # %s; default %s; %s; from %s\n", name, k.yaml(c), k.kind(), quoted(k.Default), k.Variable(), from)
 	}
 	return b.String()

@@ -56,8 +56,8 @@ func (f *Frame) Lines(width, height int) []string {
 	l.add("%s", f.clock())
 	l.add("%-14s%-20s%-14s%s", "readings", Group(f.ReadingsPerSecond)+" /s", "lag", f.lag())
 	l.add("%-14s%-20s%-14s%s", "sessions", f.sessions(), "freshness", f.freshness())
-	l.add("%-14s%-20s%-14s%s", "energy", f.energy(), "rows", f.rows())
-	l.add("%-14s%s", "revenue", f.revenue())
+	l.add("%-14s%-20s%-14s%s", "rows: energy", f.energy(), "rows", f.rows())
+	l.add("%-14s%s", "rows: revenue", f.revenue())
 	l.add("")
 	l.add("%-17s%6s%10s%13s     %s", "dearest now", "since", "kWh", "price", "price changed by")
 	below := len(f.Hints) + len(f.Warnings)
@@ -101,7 +101,7 @@ func (f *Frame) Plain(width int) []string {
 	if f.State != "" {
 		l.add("  %s", f.State)
 	}
-	l.add("  %s energy, %s revenue%s", f.energy(), f.revenue(), f.held())
+	l.add("  rows: %s energy, %s revenue%s", f.energy(), f.revenue(), f.held())
 	if len(f.Dearest) > 0 {
 		s := f.Dearest[0]
 		l.add("  dearest %s: %s %s, %s kWh, %s", s.ChargePoint, Amount(s.Price.Micros, 4), s.Price.Currency, Kwh(s.EnergyMwh), s.Why)

@@ -132,7 +132,7 @@ func (r *reader) weekdays(n *node) (uint8, bool) {
 	for _, item := range n.items {
 		day, ok := weekdayOf(item.text)
 		if item.kind != kindText || !ok {
-			r.fault(item, "%s is not a day of the week", item.what())
+			r.fault(item, "%s is not a day of the week (MONDAY to SUNDAY)", item.what())
 			continue
 		}
 		days |= 1 << day

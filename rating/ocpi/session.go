@@ -64,14 +64,15 @@ func ParsePriceFile(src []byte, zoneOK func(name string) error) (*PriceFile, Rep
 			r.rep.add(&file.Tariffs[i].Report)
 		}
 	}
+	seen := map[string]bool{}
 	if sessions != nil && r.list(sessions) {
 		for _, item := range sessions.items {
-			file.Sessions = append(file.Sessions, readSession(item, zoneOK, (*reader).readings))
+			file.Sessions = append(file.Sessions, readSession(item, zoneOK, seen, (*reader).readings))
 		}
 	}
 	if vectors != nil && r.list(vectors) {
 		for _, item := range vectors.items {
-			file.Sessions = append(file.Sessions, readSession(item, zoneOK, (*reader).periods))
+			file.Sessions = append(file.Sessions, readSession(item, zoneOK, seen, (*reader).periods))
 		}
 	}
 	r.unknownFields(root, r.warn, "tariffs", "sessions", "vectors")
@@ -81,12 +82,17 @@ func ParsePriceFile(src []byte, zoneOK func(name string) error) (*PriceFile, Rep
 	return file, r.rep
 }
 
-// readSession reads what sessions and vectors share; points reads what they do not.
-func readSession(n *node, zoneOK func(string) error, points func(*reader, *node) []rating.Point) Session {
+// readSession reads what sessions and vectors share; points reads what they do not. seen are the ids of the file so
+// far.
+func readSession(n *node, zoneOK func(string) error, seen map[string]bool, points func(*reader, *node) []rating.Point) Session {
 	r := &reader{zoneOK: zoneOK}
 	s := Session{Path: n.path(), Zone: "UTC", Expect: Expect{EnergyMwh: rating.Unknown}}
 	if r.object(n) {
 		s.ID = r.needText(n, "id")
+		if s.ID != "" && seen[s.ID] {
+			r.fault(n.get("id"), "%s is the id of a session before it", n.get("id").what())
+		}
+		seen[s.ID] = true
 		s.TariffID = r.needText(n, "tariff")
 		if f := n.get("tz"); f != nil {
 			s.Zone = r.needText(n, "tz")

@@ -37,7 +37,7 @@ func (r *reader) dateTime(n *node) (int64, bool) {
 	}
 	ms, _, _, ok := instantText(s)
 	if !ok {
-		r.fault(n, "%s is not a UTC time", n.what())
+		r.fault(n, "%s is not a UTC time (YYYY-MM-DDTHH:MM:SSZ)", n.what())
 	}
 	return ms, ok
 }
@@ -50,7 +50,7 @@ func (r *reader) timeOfDay(n *node) (int32, bool) {
 	}
 	t, err := time.Parse("15:04", s)
 	if err != nil || len(s) != len("15:04") {
-		r.fault(n, "%s is not a time of day", n.what())
+		r.fault(n, "%s is not a time of day (HH:MM)", n.what())
 		return 0, false
 	}
 	return int32(t.Hour()*60 + t.Minute()), true
@@ -64,7 +64,7 @@ func (r *reader) date(n *node) (int32, bool) {
 	}
 	t, err := time.Parse("2006-01-02", s)
 	if err != nil {
-		r.fault(n, "%s is not a date", n.what())
+		r.fault(n, "%s is not a date (YYYY-MM-DD)", n.what())
 		return 0, false
 	}
 	return int32(floorDiv(t.Unix()*1000, msPerDay)), true

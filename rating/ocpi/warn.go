@@ -19,6 +19,10 @@ func (r *reader) oddities(n *node, t *rating.Tariff) {
 			r.neverPrices(components.items[j], t, i, j)
 		}
 	}
+	if t.Min.ExclNano != rating.Unknown && t.Max.ExclNano != rating.Unknown && t.Min.ExclNano > t.Max.ExclNano ||
+		t.Min.InclNano != rating.Unknown && t.Max.InclNano != rating.Unknown && t.Min.InclNano > t.Max.InclNano {
+		r.warn(n.get("min_price"), "is above max_price")
+	}
 	if taxed && t.TaxIncluded != rating.TaxIncludedNA {
 		r.oneSided(n.get("min_price"), t.Min)
 		r.oneSided(n.get("max_price"), t.Max)
@@ -27,6 +31,9 @@ func (r *reader) oddities(n *node, t *rating.Tariff) {
 
 func (r *reader) oddComponent(n *node, c rating.Component) {
 	const cents4, cents5 = 40_000_000, 50_000_000
+	if c.PriceNano < 0 {
+		r.warn(n.get("price"), "is negative: the driver is paid")
+	}
 	if c.Dimension == rating.Energy && c.StepSize == 1000 {
 		r.warn(n, "step_size 1000 on ENERGY bills whole kWh; OCPI counts Wh")
 	}
