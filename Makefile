@@ -34,12 +34,12 @@ RACE  = $(shell go list ./... | grep -vE '/(rating|deploy|bench)(/|$$)|/internal
 say  = @printf '\n== %s\n' '$(1)'; mkdir -p bin; date +%s >bin/.stage
 took = @printf '== %s: %d s\n' '$(1)' $$(( $$(date +%s) - $$(cat bin/.stage) ))
 
-.PHONY: help run test lint unit race e2e fuzz bench bench-compare parts parts-pin generate build fmt clean
+.PHONY: help run test lint unit race e2e fuzz bench bench-compare pgo parts parts-pin generate build fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: build ## a simulated city, rated live, with everything it needs (SPEED=60: an hour a minute)
+run: build ## a simulated city, rated live, an hour a minute, with everything it needs (SPEED=1: real time)
 	@$(FETCH) libchdb >/dev/null
 	@exec bin/wattline demo $(if $(SPEED),--speed $(SPEED))
 
@@ -91,6 +91,12 @@ bench-compare: $(TOOLS)/benchstat ## Go benchmarks of REF against the work tree 
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 10 $(PKG) >"$$old/after"; \
 	$(TOOLS)/benchstat "$$old/before" "$$old/after"
 
+pgo: build ## profile the pipe again for the compiler (cmd/wattline/default.pgo)
+	@$(FETCH) libchdb kafka >/dev/null
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	bin/wattline bench pipe --runs 1 --profile "$$dir"; \
+	go tool pprof -proto -output cmd/wattline/default.pgo "$$dir"/*.pprof
+
 parts: ## get the ClickHouse engine and Apache Kafka into the user's cache
 	$(call say,parts)
 	@$(FETCH) libchdb kafka
@@ -106,8 +112,8 @@ parts-pin: ## write deploy/kafka/SHA256SUMS again after a change of deploy/kafka
 generate: ## make again what is made by go generate
 	@go generate ./...
 
-build: ## bin/wattline
-	@go build -trimpath -o bin/wattline ./cmd/wattline
+build: ## bin/wattline (the first time two minutes: with the profile all is compiled anew)
+	@echo "building bin/wattline"; go build -trimpath -o bin/wattline ./cmd/wattline
 
 fmt: $(TOOLS)/golangci-lint ## format all files
 	@$(TOOLS)/golangci-lint fmt ./...
