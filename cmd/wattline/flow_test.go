@@ -89,6 +89,7 @@ func (f *flow) engine(ask func(addr string)) (log string) {
 		}
 		return done == 2
 	}, r.err.String)
+	await(f.t, "the word that it is ready", func() bool { return r.out.String() == "ready at http://"+addr+"\n" }, r.out.String)
 	if ask != nil {
 		ask(addr)
 	}

@@ -40,7 +40,7 @@ func priceCommand() command {
 		var o priceOptions
 		fs := newFlags(std, c, priceHelp)
 		fs.IntVar(&o.decimals, "decimals", 6, "decimals of excl and incl, 0 to 18")
-		fs.BoolVar(&o.check, "check", false, "compare with what the sessions expect, at the decimals it shows, and end with 'N equal, M differ'")
+		fs.BoolVar(&o.check, "check", false, "compare with what the sessions expect, at the decimals it shows, and end with 'N equal, M differ', and 'K faulty' if some cannot be priced")
 		fs.BoolVar(&o.explain, "explain", false, "print a bill that a driver can follow instead of the JSON line")
 		fs.BoolVar(&o.oracle, "oracle", false, "price with the slow second pricer, for disputes; its lines have no period, and each is rounded on its own")
 		files, code, ok := parseFlags(fs, args)

@@ -113,6 +113,9 @@ func TestReferenceLoad(t *testing.T) {
 	s.edit(s.firstFile("locations"), func(l map[string]any) { l["time_zone"] = "Europe/Lisbon" })
 	s.edit(s.firstFile("tariffs"), func(l map[string]any) { l["max_price"] = map[string]any{"incl_vat": 100, "excl_vat": 90} })
 	f(by, 2, 0)
+	if text := strings.Join(s.told, "\n"); strings.Count(text, "changed   ") != 2 || strings.Contains(text, "new       ") {
+		t.Errorf("what changed is not listed: %s", text)
+	}
 	if err := os.Remove(filepath.Join(s.dir, s.firstFile("locations"))); err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +190,7 @@ func TestReferenceOwner(t *testing.T) {
 	for name, text := range map[string]string{
 		"tariffs/t.json":   `{"id":"t","currency":"EUR","elements":[{"price_components":[{"type":"FLAT","price":1,"step_size":1}]}],"last_updated":"2026-01-01T00:00:00Z"}`,
 		"locations/l.json": `{"id":"l","time_zone":"Europe/Paris","evses":[{"uid":"e","connectors":[{"id":"1","tariff_id":"t"},{"id":"2","tariff_id":"u"}]}]}`,
+		"locations/m.json": `{"id":"m","time_zone":"Europe/Paris","evses":[{"uid":"e","connectors":[{"id":"1"}]}]}`,
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -198,7 +202,7 @@ func TestReferenceOwner(t *testing.T) {
 	}
 	var told []string
 	refs, err := readReference(dir, referenceOptions{country: "FR", party: "ABC"}, func(line string) { told = append(told, line) })
-	if err != nil || len(refs) != 2 {
+	if err != nil || len(refs) != 3 {
 		t.Fatalf("%d objects, %v", len(refs), err)
 	}
 	if refs[0].TariffKey.String() != "FR*ABC*t" || refs[1].LocationKey.CountryCode != "FR" || refs[1].Location.PartyID != "ABC" {
@@ -206,5 +210,10 @@ func TestReferenceOwner(t *testing.T) {
 	}
 	if text := strings.Join(told, "\n"); !strings.Contains(text, "tariff FR*ABC*u is not in the folder") || strings.Contains(text, "FR*ABC*t is not") {
 		t.Errorf("told %q", told)
+	}
+	for _, want := range []string{"locations l and m both have EVSE e", "location m, EVSE e, connector 1: there are no tariff_ids"} {
+		if !strings.Contains(strings.Join(told, "\n"), want) {
+			t.Errorf("%q is not in %q", want, told)
+		}
 	}
 }

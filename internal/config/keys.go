@@ -114,7 +114,7 @@ func formats() []string { return []string{"protobuf", "ocpp16"} }
 
 // readingsKey is the list of topics: in the file a mapping or the short form that a variable takes.
 func readingsKey() Key {
-	const doc = "Topics of readings. format is that of records without a content-type header, partitions are for a topic that has to be made. In the file also as `{topic: NAME, format: protobuf, partitions: 16}`."
+	const doc = "Topics of readings. format is that of records without a content-type header, partitions are for a topic that has to be made; in the embedded Kafka it keeps its records for ever (retention.ms -1). In the file also as `{topic: NAME, format: protobuf, partitions: 16}`."
 	return Key{
 		Path: "kafka.readings", Kind: "list of topic[:format[:partitions]]; format: " + strings.Join(formats(), " | "),
 		Default: "wattline.readings:protobuf:16", Doc: doc, List: true,
