@@ -216,7 +216,7 @@ func TestClusterSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{" ON CLUSTER prod\n", "ENGINE = Replicated", "'/clickhouse/tables/{uuid}/{shard}', '{replica}'"} {
+		for _, want := range []string{" ON CLUSTER `prod`\n", "ENGINE = Replicated", "'/clickhouse/tables/{uuid}/{shard}', '{replica}'"} {
 			if !strings.Contains(sql, want) {
 				t.Errorf("%s has no %q", m.name, want)
 			}

@@ -81,7 +81,7 @@ func (s *Store) Quiesce(ctx context.Context, prefix string) error {
 	where := "startsWith(query_id, " + quote(prefix) + ") OR startsWith(Settings['log_comment'], " + quote(prefix) + ")"
 	processes, onCluster := "system.processes", ""
 	if s.cfg.Cluster != "" {
-		processes, onCluster = "clusterAllReplicas("+s.cfg.Cluster+", system.processes)", " ON CLUSTER "+s.cfg.Cluster
+		processes, onCluster = "clusterAllReplicas(`"+s.cfg.Cluster+"`, system.processes)", s.cfg.schemaData().OnCluster
 	}
 	for {
 		running := uint64(0)

@@ -123,7 +123,7 @@ func (r *request) readerMay() error {
 		}
 	}
 	if r.sessionID != "" {
-		return newException(codeReadonly, "reader: sessions are not allowed")
+		return newException(codeReadonly, "reader: sessions are not allowed, leave session_id out (Python clickhouse_connect: autogenerate_session_id=False)")
 	}
 	return nil
 }
