@@ -167,10 +167,14 @@ func kafkaSASL(k *config.Kafka) (sasl.Mechanism, error) {
 // clickhouseConfig is the store's part; addrs and password are those of the configuration or of the embedded store.
 func clickhouseConfig(cfg *config.Config, addrs []string, password string) clickhouse.Config {
 	c := &cfg.ClickHouse
+	compression := c.Compression
+	if compression == "auto" {
+		compression = "" // what the package finds best
+	}
 	return clickhouse.Config{
 		Addrs: addrs, Protocol: clickhouse.Protocol(c.Protocol), Database: c.Database, User: c.User, Password: password,
 		DialTimeout: c.DialTimeout, InsertTimeout: c.InsertTimeout, QueryTimeout: c.QueryTimeout, MaxConns: int(c.MaxConns),
-		Compression: c.Compression, NoFsync: !c.Fsync, Cluster: c.Cluster,
+		Compression: compression, NoFsync: !c.Fsync, Cluster: c.Cluster,
 	}
 }
 

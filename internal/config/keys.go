@@ -189,7 +189,7 @@ func clickhouseKeys() []Key {
 		duration("clickhouse.insert_timeout", "1m", "Bounds one attempt of an insert. A longer one fails and is read back: too short costs work, never rows.", shortest, 9*time.Minute, func(c *Config) *time.Duration { return &c.ClickHouse.InsertTimeout }),
 		duration("clickhouse.query_timeout", "1m", "Bounds read-back, other short questions, and each statement of a migration.", shortest, time.Hour, func(c *Config) *time.Duration { return &c.ClickHouse.QueryTimeout }),
 		number("clickhouse.max_conns", "connections", "16", "Bounds the connections, so also the inserts at the same time.", 1, 10_000, func(c *Config) *int64 { return &c.ClickHouse.MaxConns }),
-		choice("clickhouse.compression", "lz4", "Of what is sent and received.", func(c *Config) *string { return &c.ClickHouse.Compression }, "none", "lz4", "zstd"),
+		choice("clickhouse.compression", "auto", "Of what is sent and received. auto: lz4, but none if every address is one of this machine.", func(c *Config) *string { return &c.ClickHouse.Compression }, "auto", "none", "lz4", "zstd"),
 		yes("clickhouse.fsync", "true", "Flush every insert to the disk before it counts. Without it a power failure may lose rows that were acknowledged.", func(c *Config) *bool { return &c.ClickHouse.Fsync }),
 		text("clickhouse.cluster", "text", "", "Name of a ClickHouse cluster of one shard; tables are then replicated.", func(c *Config) *string { return &c.ClickHouse.Cluster }),
 		text("clickhouse.embedded_addr", "host:port", "127.0.0.1:8123", "Where the embedded engine listens. If not set and taken, the next free port is used.", func(c *Config) *string { return &c.ClickHouse.EmbeddedAddr }, loopback),
