@@ -48,7 +48,7 @@ func (f *fake) Stats() []engine.PartitionStats { return f.stats }
 func example() engine.SessionView {
 	return engine.SessionView{
 		ID: "765ddfae-5291-bca8-291b-c83bdca1b294", ChargePoint: "WTL-BER-00190", Connector: 1, Transaction: "318000003",
-		Location: "BER00016", Tariff: "NL*WTL*DC-POWER", Currency: "EUR", Zone: "Europe/Berlin", Status: engine.StatusActive,
+		Location: "DE*WTL*BER00016", Tariff: "NL*WTL*DC-POWER", Currency: "EUR", Zone: "Europe/Berlin", Status: engine.StatusActive,
 		State: rating.StateCharging, StartMs: 1_767_597_428_849, LastMs: 1_767_599_087_471,
 		Total: rating.Total{ExclMicros: 37_234_176, InclMicros: 45_053_353, EnergyMwh: 48_264_023},
 		Flags: engine.FlagDuplicate, Split: rating.SplitPower, PeriodMs: 1_767_598_572_183, Readings: 59,

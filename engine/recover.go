@@ -78,7 +78,7 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 	if err != nil {
 		return nil, fmt.Errorf("read last block of %s: %w", c.p, err)
 	}
-	adopt := fmt.Sprintf("if this is wanted: stop the engines, then `wattline adopt --topic %s --partition %d`", c.p.Topic, c.p.Number)
+	adopt := c.adopt()
 	if commit.Offset < 0 || commit.Metadata == "" {
 		if has {
 			return nil, &Halt{
@@ -99,10 +99,23 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 	if err != nil {
 		return nil, &Halt{Reason: "foreign-commit", Partition: c.p, Detail: err.Error(), Do: adopt}
 	}
+	if err := c.checkLedger(commit, m, last, has); err != nil {
+		return nil, err
+	}
+	return m, c.checkReplay(commit, m)
+}
+
+// adopt is the operator's way on where what is found is wanted.
+func (c *partition) adopt() string {
+	return fmt.Sprintf("if this is wanted: stop the engines, then `wattline adopt --topic %s --partition %d`", c.p.Topic, c.p.Number)
+}
+
+// checkLedger compares the commit with the newest block that ClickHouse has.
+func (c *partition) checkLedger(commit Commit, m *Metadata, last BlockRow, has bool) error {
 	planned := commit.Offset
 	for _, p := range m.Plans {
 		if p.First != planned {
-			return nil, &Halt{
+			return &Halt{
 				Reason: "plan-gap", Partition: c.p,
 				Detail: fmt.Sprintf("planned block %d-%d does not follow offset %d", p.First, p.Last, planned),
 				Do:     "see docs/runbook/plan-gap.md",
@@ -111,10 +124,10 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 		planned = p.Last + 1
 	}
 	if has && last.Last >= planned {
-		return nil, &Halt{
+		return &Halt{
 			Reason: "ledger-ahead", Partition: c.p,
 			Detail: fmt.Sprintf("the group's plans end before offset %d, but the ledger has a block up to offset %d: the commit is of before", planned, last.Last),
-			Do:     adopt,
+			Do:     c.adopt(),
 		}
 	}
 	if len(m.Books) > 0 && commit.Offset > m.Books[0].From && (!has || last.Last < commit.Offset-1) {
@@ -122,15 +135,20 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 		if has {
 			found = fmt.Sprintf("blocks up to offset %d only", last.Last)
 		}
-		return nil, &Halt{
+		return &Halt{
 			Reason: "ledger-behind", Partition: c.p,
 			Detail: fmt.Sprintf("everything below offset %d was written, the group says, but the ledger has %s", commit.Offset, found),
 			Do:     "check clickhouse.addr and clickhouse.database, and see docs/runbook/ledger-behind.md",
 		}
 	}
+	return nil
+}
+
+// checkReplay refuses to rate again, with other rules, what has been rated.
+func (c *partition) checkReplay(commit Commit, m *Metadata) error {
 	replays := m.Snapshot.Offset != commit.Offset && (m.Snapshot.Count > 0 || len(m.Books) > 0 && m.Books[0].From != commit.Offset)
 	if m.RatingVersion != rating.RatingVersion && (len(m.Plans) > 0 || replays) {
-		return nil, &Halt{
+		return &Halt{
 			Reason: "rating-version", Partition: c.p,
 			Detail: fmt.Sprintf("its state was made by rating version %d, this release has %d", m.RatingVersion, rating.RatingVersion),
 			Do:     "start the release before, stop it cleanly, then start this one",
@@ -138,14 +156,14 @@ func (c *partition) metadata(ctx context.Context, commit Commit, start int64) (*
 	}
 	cfg := &c.e.cfg
 	if (m.SliceMs != cfg.SliceMs || m.TimeoutMs != cfg.SessionTimeoutMs) && (len(m.Plans) > 0 || replays) {
-		return nil, &Halt{
+		return &Halt{
 			Reason: "configuration-changed", Partition: c.p,
 			Detail: fmt.Sprintf("its rows since the last snapshot were made with slices of %d ms and a session time-out of %d ms, now they are %d and %d ms",
 				m.SliceMs, m.TimeoutMs, cfg.SliceMs, cfg.SessionTimeoutMs),
 			Do: "start once with the old values and stop cleanly, then change them",
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // followBooks reads the reference log on, up to the books that the partition was rated with: another engine may
