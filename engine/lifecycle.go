@@ -432,18 +432,9 @@ func (s *shard) stop(r *rating.Reading, rec *Record, key snapshot.Key) {
 			return
 		}
 	}
-	if s.over(ss) {
-		s.afterEnd(ss, r)
+	if !s.takes(ss, r, rec) {
 		return
 	}
-	if s.tooFar(ss, r, rec) {
-		return
-	}
-	if s.repeated(ss, r) {
-		ss.Flags |= uint32(FlagDuplicate)
-		return
-	}
-	s.note(ss, r)
 	if r.State == rating.StateReservationExpired {
 		s.expire(ss, r.AtMs)
 	}

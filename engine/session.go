@@ -15,23 +15,32 @@ func (s *shard) meter(r *rating.Reading, rec *Record, key snapshot.Key) {
 		s.meterUnknown(r, rec, key)
 		return
 	}
-	if s.over(ss) {
-		s.afterEnd(ss, r)
+	if !s.takes(ss, r, rec) {
 		return
 	}
-	if s.tooFar(ss, r, rec) {
-		return
-	}
-	if s.repeated(ss, r) {
-		ss.Flags |= uint32(FlagDuplicate)
-		return
-	}
-	s.note(ss, r)
 	if r.State == rating.StateReservationExpired {
 		s.expire(ss, r.AtMs)
 		return
 	}
 	s.measure(ss, r)
+}
+
+// takes says whether a message has an effect on its session: the session is not over, the message not from too far
+// and not the same again. One that has is counted.
+func (s *shard) takes(ss *snapshot.Session, r *rating.Reading, rec *Record) bool {
+	if s.over(ss) {
+		s.afterEnd(ss, r)
+		return false
+	}
+	if s.tooFar(ss, r, rec) {
+		return false
+	}
+	if s.repeated(ss, r) {
+		ss.Flags |= uint32(FlagDuplicate)
+		return false
+	}
+	s.note(ss, r)
+	return true
 }
 
 // tooFar rejects a reading so long after the session's last one that its slices could not be written down: a

@@ -125,6 +125,9 @@ func TestSurvivesKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = g.Close() }()
+	if _, err := g.Next(ctx); err != nil {
+		t.Fatal(err)
+	}
 	if got, err := g.Committed(ctx, p); err != nil || got != (engine.Commit{Offset: 3, Metadata: "plan"}) {
 		t.Error(got, err)
 	}
