@@ -238,7 +238,7 @@ func (w *world) LastBlock(_ context.Context, p engine.Partition) (row engine.Blo
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, b := range w.blocks {
-		if b.Partition == p {
+		if b.Partition == p && (!ok || b.First > row.First) { // two in flight may land in either order
 			row, ok = b, true
 		}
 	}
