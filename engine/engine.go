@@ -42,7 +42,6 @@ type Engine struct {
 	ref       *Reference
 	install   func() (Message, error)
 	log       *slog.Logger
-	tracer    Tracer
 
 	mu         sync.Mutex
 	parts      map[Partition]*partition

@@ -141,7 +141,7 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 			ask(c.shard)
 		case <-c.blockAged():
 		case <-c.stop:
-			return c.closeLast(ctx)
+			return c.closeBlock(ctx, true)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -243,8 +243,8 @@ func (c *partition) bookDue() bool {
 	return c.lastBook.IsZero() || c.e.clock.Now().Sub(c.lastBook) >= every
 }
 
-// closeBlock ends the block at hand, hands it to the keeper, and begins the next one, with a newer book if one
-// is due. Questions are answered while it waits for a free block.
+// closeBlock ends the block at hand, hands it to the keeper, and begins the next one. last is a clean stop: the
+// state goes to Kafka with the block. Questions are answered while it waits for a free block.
 func (c *partition) closeBlock(ctx context.Context, last bool) error {
 	s := c.shard
 	b := s.block
@@ -327,9 +327,6 @@ func (c *partition) takeFree(ctx context.Context) (*Block, error) {
 		}
 	}
 }
-
-// closeLast is a clean stop: the block ends, and the state goes to Kafka with it.
-func (c *partition) closeLast(ctx context.Context) error { return c.closeBlock(ctx, true) }
 
 // remake rates the range of a planned block again, byte for byte, and hands it over as recovered.
 func (c *partition) remake(ctx context.Context, p Plan) error {

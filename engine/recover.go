@@ -37,7 +37,6 @@ func (c *partition) recover(ctx context.Context) (*keeper, error) {
 	}
 	key, _ := c.e.ref.HashKey()
 	c.shard = newShard(c.p, &c.e.cfg, c.e.decoders, c.e.ref, key)
-	c.shard.tracer = c.e.tracer
 	c.shard.stats.End.Store(end)
 	c.shard.stats.Committed.Store(commit.Offset)
 	c.counters.Store(c.shard.stats)
