@@ -133,7 +133,8 @@ func TestSession(t *testing.T) {
 	f(&fake{found: []engine.SessionView{one, held}}, "318000003", http.StatusMultipleChoices, "2 sessions", `"sessions":[{`)
 	f(&fake{}, "nope", http.StatusNotFound, `no session \"nope\"`, "sessions_latest", `"peers":["http://b:8080"]`)
 	// A question that could not be asked everywhere is no 404 (H2), but what was found is found.
-	f(&fake{err: engine.ErrCatchingUp}, "x", http.StatusServiceUnavailable, "catching up")
+	f(&fake{err: engine.ErrCatchingUp}, "x", http.StatusServiceUnavailable, "catching up", `"code":"catching_up"`)
+	f(&fake{err: engine.ErrRegrouping}, "x", http.StatusServiceUnavailable, "partitions anew", `"code":"catching_up"`)
 	f(&fake{ready: errors.New("not yet in the consumer group")}, "x", http.StatusServiceUnavailable, "not yet in")
 	f(&fake{found: []engine.SessionView{one}, err: engine.ErrCatchingUp}, "x", http.StatusOK, one.ID)
 
@@ -222,7 +223,7 @@ func TestMetrics(t *testing.T) {
 	p := engine.Partition{Topic: "wattline.readings", Number: 2}
 	got := metricNames(t, &fake{stats: []engine.PartitionStats{{
 		Partition: p, Records: 1, Readings: 2, Rejects: 3, Opened: 4, Ended: 5, Outside: 6, EnergyMwh: 7, Live: 8, Held: 9, Position: 10, Committed: 11,
-		End: 25, WatermarkMs: 12_500, DurableMs: 13_500, Blocks: 14, Rows: 15, Snapshots: 16, RateNs: 17_000_000_000,
+		End: 25, WatermarkMs: 12_500, DurableMs: 13_500, Blocks: 14, Rows: 15, Snapshots: 16, RateNs: 17_000_000_000, Recoveries: 18,
 	}}})
 	want := map[string]string{
 		"wattline_messages_total": "1", "wattline_readings_total": "2", "wattline_rejects_total": "3", "wattline_sessions_opened_total": "4",
@@ -230,7 +231,7 @@ func TestMetrics(t *testing.T) {
 		"wattline_live_sessions": "8", "wattline_held_sessions": "9", "wattline_next_offset": "10", "wattline_committed_offset": "11",
 		"wattline_lag_messages": "15", "wattline_watermark_seconds": "12.5", "wattline_durable_watermark_seconds": "13.5", "wattline_blocks_total": "14",
 		"wattline_rows_total": "15", "wattline_snapshots_total": "16", "wattline_rating_seconds_total": "17", "wattline_halted_partitions": "0",
-		"wattline_ready": "1", "wattline_build_info": "1",
+		"wattline_ready": "1", "wattline_build_info": "1", "wattline_recoveries_total": "18",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("metrics (-want +got)\n%s", d)

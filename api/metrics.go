@@ -53,6 +53,7 @@ func newCollector(health Health, version string) *collector {
 	count("wattline_snapshots_total", "Snapshots made durable.", func(s *engine.PartitionStats) int64 { return s.Snapshots })
 	c.add("wattline_rating_seconds_total", "Time spent rating, s.", prometheus.CounterValue,
 		func(s *engine.PartitionStats) (float64, bool) { return time.Duration(s.RateNs).Seconds(), true })
+	count("wattline_recoveries_total", "How often this process has brought the partition to its committed offset, to rate it on.", func(s *engine.PartitionStats) int64 { return s.Recoveries })
 	gauge("wattline_next_offset", "Offset that is rated next.", func(s *engine.PartitionStats) int64 { return s.Position })
 	c.add("wattline_committed_offset", "Offset below which all is durable and committed; not there before this process's first commit.", prometheus.GaugeValue,
 		func(s *engine.PartitionStats) (float64, bool) { return float64(s.Committed), s.Committed > 0 })

@@ -48,6 +48,7 @@ type session struct {
 // failure is the body of an answer that has no session.
 type failure struct {
 	Error    string    `json:"error"`
+	Code     string    `json:"code,omitempty"` // for programs
 	Hint     string    `json:"hint,omitempty"`
 	Peers    []string  `json:"peers,omitempty"`
 	Sessions []session `json:"sessions,omitempty"`
@@ -128,6 +129,11 @@ func (h *handler) session(w http.ResponseWriter, r *http.Request) {
 
 // unavailable says that the answer is not known yet (H2).
 func (h *handler) unavailable(w http.ResponseWriter, err error) {
+	if errors.Is(err, engine.ErrCatchingUp) || errors.Is(err, engine.ErrRegrouping) {
+		w.Header().Set("Retry-After", "1")
+		h.write(w, http.StatusServiceUnavailable, failure{Error: err.Error(), Code: "catching_up", Hint: "ask again in 1 s"})
+		return
+	}
 	w.Header().Set("Retry-After", "2")
 	h.write(w, http.StatusServiceUnavailable, failure{Error: err.Error(), Hint: "ask again in 2 s"})
 }

@@ -18,4 +18,5 @@
 //	I6  No work of one call is proportional to all sessions, but a snapshot's copy and what an operator asks.
 //	I7  A block has at least one offset, and blocks follow each other without gap or overlap.
 //	I8  A session keeps the tariff version, zone and place that it began with.
+//	I9  No state of a running session is shown after a newer one, by whatever engine (shown.go).
 package engine

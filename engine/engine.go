@@ -23,6 +23,8 @@ type Ends struct {
 	Clock     Clock
 	Decoders  Decoders
 	Reference DecodeReference
+	// Membership tells when questions may be answered. Nil: nobody else ever has our partitions.
+	Membership Membership
 	// Installation makes the first record of a reference log that has none: a new hash key.
 	Installation func() (Message, error)
 	Logger       *slog.Logger
@@ -30,18 +32,19 @@ type Ends struct {
 
 // Engine runs the partitions that the group assigns to it.
 type Engine struct {
-	cfg       Config
-	source    Source
-	committer Committer
-	producer  Producer
-	logs      LogReader
-	sink      Sink
-	ledger    Ledger
-	clock     Clock
-	decoders  Decoders
-	ref       *Reference
-	install   func() (Message, error)
-	log       *slog.Logger
+	cfg        Config
+	source     Source
+	committer  Committer
+	producer   Producer
+	logs       LogReader
+	sink       Sink
+	ledger     Ledger
+	clock      Clock
+	decoders   Decoders
+	ref        *Reference
+	install    func() (Message, error)
+	log        *slog.Logger
+	membership Membership
 
 	mu         sync.Mutex
 	parts      map[Partition]*partition
@@ -51,6 +54,7 @@ type Engine struct {
 	thin       map[Partition]bool
 	halted     map[Partition]error
 	joined     bool
+	recoveries map[Partition]int64 // of this process's life
 }
 
 // New returns an Engine that does nothing until Run.
@@ -62,8 +66,9 @@ func New(cfg Config, ends Ends) (*Engine, error) {
 	return &Engine{
 		cfg: cfg, source: ends.Source, committer: ends.Committer, producer: ends.Producer, logs: ends.Logs, sink: ends.Sink,
 		ledger: ends.Ledger, clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference),
-		install: ends.Installation, log: ends.Logger,
+		install: ends.Installation, log: ends.Logger, membership: ends.Membership,
 		parts: map[Partition]*partition{}, leaving: map[Partition]*partition{}, thin: map[Partition]bool{}, halted: map[Partition]error{},
+		recoveries: map[Partition]int64{},
 	}, nil
 }
 

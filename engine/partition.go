@@ -29,6 +29,8 @@ type partition struct {
 	questions chan func(*shard)
 	counters  atomic.Pointer[shardStats] // of shard, once it is there
 	rating    atomic.Bool                // recovered, and taking what comes
+	shows     atomic.Bool                // nothing newer than its state can have been shown
+	shownTo   int64                      // offset from which on it shows
 	stop      chan struct{}              // closed: close the block, take a snapshot, end
 	ended     chan struct{}              // closed when run and keep have returned
 	cancel    context.CancelCauseFunc
@@ -86,10 +88,14 @@ func (c *partition) start(ctx context.Context, before *partition) {
 
 func (c *partition) main(ctx context.Context) error {
 	c.began = c.e.clock.Now()
+	if err := c.measureShown(ctx); err != nil {
+		return err
+	}
 	k, err := c.recover(ctx)
 	if err != nil {
 		return err
 	}
+	c.e.noteRecovery(c.p)
 	defer c.feed.Close()
 	plans := k.plans // the keeper shortens its own list
 	kept := make(chan error, 1)
@@ -118,6 +124,7 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 			return err
 		}
 	}
+	c.publish()
 	if b := c.pending; b != nil {
 		c.pending = nil
 		if err := c.rate(ctx, b); err != nil {
@@ -213,6 +220,7 @@ func (c *partition) publish() {
 	st.Live.Store(int64(c.shard.sessions.live))
 	st.Held.Store(int64(len(c.shard.held)))
 	st.Watermark.Store(c.shard.watermarkMs)
+	c.show()
 }
 
 // blockAged returns a channel that gets a value when the block at hand is old enough; nil while it is empty.

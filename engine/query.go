@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -38,9 +39,6 @@ type SessionView struct {
 	Offset      int64 // all messages below are in it
 }
 
-// ErrCatchingUp says that a partition that would know is not rating yet, or is busy.
-var ErrCatchingUp = errors.New("the partition is still catching up")
-
 // SessionID is the UUID that column session_id has.
 type SessionID [16]byte
 
@@ -61,31 +59,56 @@ func (id SessionID) String() string {
 // askTimeout bounds a question: a shard answers between two batches.
 const askTimeout = 2 * time.Second
 
-// ask runs fn on the shard of every partition, one after the other. ErrCatchingUp
-// says that they did not all answer in time.
+// ask runs fn on the shard of every partition that may show its state, one after the other. ErrCatchingUp says that
+// they did not all answer; what fn learned may be told all the same. After any other error it may not.
 func (e *Engine) ask(ctx context.Context, fn func(*shard)) error {
 	e.mu.Lock()
+	generation := e.generation
 	parts := make([]*partition, 0, len(e.parts))
 	for _, c := range e.parts {
 		parts = append(parts, c)
 	}
 	e.mu.Unlock()
+	var behind error
 	slices.SortFunc(parts, func(a, b *partition) int { return int(a.p.Number - b.p.Number) })
 	late := e.clock.After(askTimeout)
 	for _, c := range parts {
-		answered := make(chan struct{})
-		question := func(s *shard) { fn(s); close(answered) }
-		select {
-		case c.questions <- question:
-			<-answered
-		case <-c.ended:
-		case <-late:
-			return ErrCatchingUp
-		case <-ctx.Done():
-			return ctx.Err()
+		if behind != nil && errors.Is(behind, errLate) {
+			break
+		}
+		if err := c.ask(ctx, late, fn); errors.Is(err, ErrCatchingUp) {
+			behind = err
+		} else if err != nil {
+			return err
 		}
 	}
-	return nil
+	if !e.holds(generation) {
+		return ErrRegrouping
+	}
+	return behind
+}
+
+// errLate ends a round of questions.
+var errLate = fmt.Errorf("%w: no answer within %v", ErrCatchingUp, askTimeout)
+
+// ask runs fn on the partition's shard between two batches.
+func (c *partition) ask(ctx context.Context, late <-chan time.Time, fn func(*shard)) error {
+	if !c.shows.Load() {
+		return ErrCatchingUp
+	}
+	answered := make(chan struct{})
+	question := func(s *shard) { fn(s); close(answered) }
+	select {
+	case c.questions <- question:
+		<-answered
+		return nil
+	case <-c.ended: // it moved away, or begins anew
+		return ErrCatchingUp
+	case <-late:
+		return errLate
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Session returns the running sessions that id names: a session id, or a transaction id, alone or behind its
@@ -109,7 +132,7 @@ func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) 
 			}
 		})
 	})
-	if len(found) > 0 {
+	if len(found) > 0 && (err == nil || errors.Is(err, ErrCatchingUp)) {
 		return found, nil
 	}
 	return nil, err
@@ -135,6 +158,9 @@ func (e *Engine) Dearest(ctx context.Context, n int) ([]SessionView, error) {
 			}
 		})
 	})
+	if err != nil && !errors.Is(err, ErrCatchingUp) {
+		return nil, err
+	}
 	return best, err
 }
 
@@ -165,6 +191,7 @@ type PartitionStats struct {
 	Position, Committed, End                           int64 // End: of the log when last asked; -1 unknown
 	WatermarkMs, DurableMs                             int64
 	Blocks, Rows, Snapshots, RateNs                    int64
+	Recoveries                                         int64  // of the partition by this process, since it started
 	Halted                                             string // why it stands still; empty when it does not
 }
 
@@ -174,7 +201,7 @@ func (e *Engine) Stats() []PartitionStats {
 	defer e.mu.Unlock()
 	var out []PartitionStats
 	for p, c := range e.parts {
-		st := PartitionStats{Partition: p, End: -1}
+		st := PartitionStats{Partition: p, End: -1, Recoveries: e.recoveries[p]}
 		if s := c.counters.Load(); s != nil {
 			st.Records, st.Readings, st.Rejects = s.Records.Load(), s.Readings.Load(), s.Rejects.Load()
 			st.Opened, st.Ended, st.Outside = s.Opened.Load(), s.Ended.Load(), s.Outside.Load()
@@ -187,7 +214,7 @@ func (e *Engine) Stats() []PartitionStats {
 		out = append(out, st)
 	}
 	for p, err := range e.halted {
-		out = append(out, PartitionStats{Partition: p, End: -1, Halted: err.Error()})
+		out = append(out, PartitionStats{Partition: p, End: -1, Halted: err.Error(), Recoveries: e.recoveries[p]})
 	}
 	slices.SortFunc(out, func(a, b PartitionStats) int {
 		if c := strings.Compare(a.Partition.Topic, b.Partition.Topic); c != 0 {

@@ -304,7 +304,7 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 	n.engine, err = engine.New(engineConfig(n.cfg, n.id), engine.Ends{
 		Source: group, Committer: group, Producer: n.client.Producer(), Logs: n.client, Sink: n.store, Ledger: n.store,
 		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: decodeReference, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
-		Logger: n.log,
+		Logger: n.log, Membership: group,
 	})
 	if err != nil {
 		return "", nil, errors.Join(err, group.Close())

@@ -36,6 +36,7 @@ type Group struct {
 	changed  chan struct{} // closed and made anew when anything below changes
 	memberID string        // by the coordinator; "" before the first join
 	stable   bool          // a generation stands; false while joining
+	heard    time.Time     // when what the coordinator answered last as to a member was sent
 	cut      bool          // the coordinator forgot us: others may have had our partitions since
 	round    int           // counts the assignments got
 	current  engine.Assignment
@@ -48,8 +49,9 @@ type Group struct {
 }
 
 var (
-	_ engine.Source    = (*Group)(nil)
-	_ engine.Committer = (*Group)(nil)
+	_ engine.Source     = (*Group)(nil)
+	_ engine.Committer  = (*Group)(nil)
+	_ engine.Membership = (*Group)(nil)
 )
 
 // Join becomes a member of the group of Config.Group. It returns when the topics are known; the first assignment comes
@@ -135,6 +137,23 @@ func (g *Group) Open(p engine.Partition, from int64) (engine.Feed, error) {
 // records of open transactions are before it.
 func (g *Group) Bounds(ctx context.Context, p engine.Partition) (start, end int64, err error) {
 	return g.c.offsetsOf(ctx, p, false)
+}
+
+// Readable implements engine.Membership.
+func (g *Group) Readable(ctx context.Context, p engine.Partition) (int64, error) {
+	_, end, err := g.c.offsetsOf(ctx, p, true)
+	return end, err
+}
+
+// Holds implements engine.Membership. A rebalance waits for every member that it knows, so none ends while we have not
+// asked to join; but it leaves out who says nothing for the rebalance timeout (a static member keeps its place then and
+// still loses partitions), and a member that is not heard for the session timeout is gone. A process that was frozen
+// finds its clock moved on.
+func (g *Group) Holds(generation int32) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err == nil && g.stable && !g.cut && g.current.Generation == generation &&
+		time.Since(g.heard) < min(g.cfg.SessionTimeout, g.cfg.RebalanceTimeout)
 }
 
 // Peers returns who is in the group, with their API addresses and partitions, as of the last assignment. The slices
@@ -262,6 +281,7 @@ func (g *Group) joinOnce() error {
 	if joined.LeaderID == joined.MemberID {
 		request.Assignments = g.lead(joined.Members)
 	}
+	sent := time.Now()
 	res, err = g.coord.ask(g.ctx, request, g.cfg.RebalanceTimeout)
 	if err != nil {
 		return err
@@ -271,7 +291,7 @@ func (g *Group) joinOnce() error {
 		return fmt.Errorf("assignment of group %s, generation %d: %w", g.cfg.ID, joined.GenerationID, err)
 	}
 	g.update(func() {
-		g.stable, g.peers = true, peers
+		g.stable, g.peers, g.heard = true, peers, sent
 		g.publish(joined.GenerationID, own)
 	})
 	return nil
@@ -367,7 +387,14 @@ func (g *Group) beat() error {
 	g.mu.Lock()
 	req := &heartbeat.Request{GroupID: g.cfg.ID, GenerationID: g.current.Generation, MemberID: g.memberID, GroupInstanceID: g.cfg.InstanceID}
 	g.mu.Unlock()
-	return g.coord.beat(g.ctx, req)
+	sent := time.Now()
+	err := g.coord.beat(g.ctx, req)
+	if err == nil {
+		g.mu.Lock()
+		g.heard = sent
+		g.mu.Unlock()
+	}
+	return err
 }
 
 // firstError returns a unless it is nil, else b.

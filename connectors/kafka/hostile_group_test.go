@@ -82,3 +82,49 @@ func TestAwayTooLong(t *testing.T) {
 		t.Error("Next never said that the partition was another's")
 	}
 }
+
+// TestHolds: a member may speak for its partitions only while no other can have got them.
+func TestHolds(t *testing.T) {
+	fake, _ := startFake(t, nil, kfake.SeedTopics(4, readings), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	var wire cable
+	quick := func(c *Config) {
+		c.Group.SessionTimeout, c.Group.RebalanceTimeout, c.Group.LeaveOnClose = 500*time.Millisecond, 400*time.Millisecond, true
+	}
+	a := member(t, fake, "a", func(c *Config) { quick(c); c.Dial = wire.dial })
+	first := next(t, a)
+	if !a.Holds(first.Generation) || a.Holds(first.Generation+1) || a.Holds(first.Generation-1) {
+		t.Errorf("a new member of generation %d: holds it %v, the next %v", first.Generation, a.Holds(first.Generation), a.Holds(first.Generation+1))
+	}
+	b := member(t, fake, "b", quick)
+	settled(t, 4, a, b)
+	second := next(t, a)
+	if a.Holds(first.Generation) || !a.Holds(second.Generation) || !b.Holds(second.Generation) {
+		t.Errorf("after b joined: holds the first generation %v, the second %v, %v", a.Holds(first.Generation), a.Holds(second.Generation), b.Holds(second.Generation))
+	}
+	wire.cut.Store(true)
+	waitFor(t, "a hears nothing and holds nothing", func() bool { return !a.Holds(second.Generation) })
+	got := settled(t, 4, b)
+	if len(got[0]) != 4 {
+		t.Errorf("b has %v once a is gone", got[0])
+	}
+	wire.cut.Store(false)
+	waitFor(t, "a is back", func() bool { return a.Holds(generationOf(a)) })
+	if a.Holds(second.Generation) {
+		t.Errorf("a holds generation %d, after b had everything", second.Generation)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if a.Holds(generationOf(a)) {
+		t.Error("a group that was closed holds something")
+	}
+}
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
