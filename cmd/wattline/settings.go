@@ -20,8 +20,6 @@ import (
 
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/kafka"
-	"github.com/wattline/wattline/connectors/ocpp"
-	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/invariant"
@@ -213,25 +211,6 @@ func ensureTopics(ctx context.Context, client *kafka.Client, cfg *config.Config,
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// decoders picks the decoder by the content-type header, else by the topic's format.
-func decoders(cfg *config.Config) engine.Decoders {
-	byTopic := map[string]engine.Decode{}
-	for _, r := range cfg.Kafka.Readings {
-		byTopic[r.Topic] = map[string]engine.Decode{wire.Name: wire.Decode, ocpp.Name: ocpp.Decode}[r.Format]
-	}
-	return func(topic string, contentType []byte) engine.Decode {
-		switch {
-		case len(contentType) == 0:
-			return byTopic[topic]
-		case wire.Accepts(contentType):
-			return wire.Decode
-		case ocpp.Accepts(contentType):
-			return ocpp.Decode
-		}
-		return nil
-	}
 }
 
 // listen opens addr. If it was not asked for and is taken, the next free port of the hundred behind it is.

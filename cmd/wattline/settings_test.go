@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wattline/wattline/connectors/jsonreading"
 	"github.com/wattline/wattline/connectors/ocpp"
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
@@ -37,38 +38,54 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestDecoders(t *testing.T) {
-	cfg, err := config.Load("", []string{"WATTLINE_KAFKA_READINGS=a:protobuf,b:ocpp16"})
+	cfg, err := config.Load("", []string{"WATTLINE_KAFKA_READINGS=a:protobuf,b:ocpp16,j:json"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pick := decoders(cfg)
 	message := wire.Append(nil, &rating.Reading{AtMs: 1_767_597_428_849, RegisterMwh: 1, PowerMicroW: rating.Unknown, CurrentNanoA: rating.Unknown, Seq: rating.Unknown})
 	frame := []byte(`{"received":"2026-01-01T00:00:00Z","charger":"c","direction":"in","frame":[2,"1","StatusNotification",{"connectorId":1,"status":"Charging","errorCode":"NoError"}]}`)
-	f := func(topic, contentType string, isWire, isOCPP bool) {
+	reading := []byte(`{"register_mwh":1}`)
+	f := func(topic, contentType, want string) {
 		t.Helper()
 		var header []byte
 		if contentType != "" {
 			header = []byte(contentType)
 		}
-		decode := pick(topic, header)
-		if decode == nil {
-			if isWire || isOCPP {
-				t.Errorf("%s %q: no decoder", topic, contentType)
+		got := ""
+		if decode := pick(topic, header); decode != nil {
+			for _, m := range []struct {
+				name  string
+				bytes []byte
+			}{{"protobuf", message}, {"ocpp16", frame}, {"json", reading}} {
+				if list, err := decode([]byte("k"), m.bytes, nil); err == nil && len(list) == 1 {
+					got += m.name
+				}
 			}
-			return
 		}
-		_, wireErr := decode([]byte("k"), message, nil)
-		_, ocppErr := decode([]byte("k"), frame, nil)
-		if (wireErr == nil) != isWire || (ocppErr == nil) != isOCPP {
-			t.Errorf("%s %q: protobuf %v, OCPP %v", topic, contentType, wireErr, ocppErr)
+		if got != want {
+			t.Errorf("%s %q: reads %q, want %q", topic, contentType, got, want)
 		}
 	}
-	f("a", "", true, false)
-	f("b", "", false, true)
-	f("a", ocpp.ContentType, false, true)
-	f("b", wire.ContentType, true, false)
-	f("a", "text/csv", false, false)
-	f("c", "", false, false)
+	f("a", "", "protobuf")
+	f("b", "", "ocpp16")
+	f("j", "", "json")
+	f("a", ocpp.ContentType, "ocpp16")
+	f("b", wire.ContentType, "protobuf")
+	f("b", jsonreading.ContentType, "json")
+	f("a", "application/json; charset=utf-8", "json")
+	f("b", "Application/JSON", "ocpp16")
+	f("j", "application/json", "json")
+	f("a", "text/csv", "")
+	f("c", "", "")
+	for _, name := range config.Formats() {
+		if f, ok := formatNamed(name); !ok || f.decode == nil || f.accepts == nil {
+			t.Errorf("format %s of the configuration has no decoder", name)
+		}
+	}
+	if n := len(formats()); n != len(config.Formats()) {
+		t.Errorf("%d formats, the configuration has %d", n, len(config.Formats()))
+	}
 }
 
 func TestListen(t *testing.T) {

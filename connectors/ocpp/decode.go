@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/wattline/wattline/connectors/jsontext"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -18,7 +19,8 @@ const (
 
 // decoder is the state of one call of Decode. It never leaves the stack.
 type decoder struct {
-	b   []byte
+	jsontext.Scanner
+
 	dst []rating.Reading
 	n   int // the message's readings are dst[n:]
 	err error
@@ -45,24 +47,27 @@ type decoder struct {
 // On an error dst is returned with its old length; what lies behind it may be overwritten.
 func Decode(key, value []byte, dst []rating.Reading) ([]rating.Reading, error) {
 	var d decoder // set field by field: a literal would be made elsewhere and copied
-	d.b, d.dst, d.n, d.key = value, dst, len(dst), key
+	d.B, d.dst, d.n, d.key = value, dst, len(dst), key
 	if len(value) > MaxBytes {
 		d.failAt("message", fmt.Sprintf("%d bytes, at most %d", len(value), MaxBytes))
 		return dst, d.err
 	}
-	i := blanks(value, 0)
+	i := jsontext.Blanks(value, 0)
 	switch {
 	case i < len(value) && value[i] == '{':
 		i = d.envelope(i)
 	case i < len(value) && value[i] == '[':
 		i = d.frame(i)
 	default:
-		i = d.syntax(i, "neither an envelope nor a frame")
+		i = d.Syntax(i, "neither an envelope nor a frame")
 	}
 	if i >= 0 {
-		if i = blanks(value, i); i < len(value) {
-			d.syntax(i, "something follows the message")
+		if i = jsontext.Blanks(value, i); i < len(value) {
+			d.Syntax(i, "something follows the message")
 		}
+	}
+	if d.err == nil && d.Fault != "" {
+		d.failAt(fmt.Sprintf("byte %d", d.FaultAt), d.Fault)
 	}
 	if d.err != nil {
 		return dst, d.err
@@ -80,7 +85,7 @@ func (d *decoder) envelope(i int) (next int) {
 	var seen uint8
 	later := -1
 	for first := true; ; first = false {
-		key, j, more := d.member(i, first)
+		key, j, more := d.Member(i, first)
 		if !more {
 			next = j
 			break
@@ -109,7 +114,7 @@ func (d *decoder) envelope(i int) (next int) {
 			if bit == 4 {
 				later = j
 			}
-			i = d.skip(j, 1)
+			i = d.Skip(j, 1)
 		}
 		if i < 0 {
 			return -1
@@ -128,30 +133,30 @@ func (d *decoder) envelope(i int) (next int) {
 }
 
 func (d *decoder) readCharger(i int) (next int) {
-	s, next := d.scalar(i, d.base)
-	if next < 0 || s.kind == isAbsent {
+	s, next := d.Scalar(i, d.base)
+	if next < 0 || s.Kind == jsontext.Absent {
 		return next
 	}
-	if s.kind != isString {
+	if s.Kind != jsontext.String {
 		return d.failAt("charger", "not a string")
 	}
-	if fault := textFault(s.text, MaxChargePoint); fault != "" {
+	if fault := textFault(s.Text, MaxChargePoint); fault != "" {
 		return d.failAt("charger", fault)
 	}
-	d.charger = s.text
+	d.charger = s.Text
 	return next
 }
 
 func (d *decoder) readDirection(i int) (next int) {
-	s, next := d.scalar(i, d.base)
+	s, next := d.Scalar(i, d.base)
 	if next < 0 {
 		return -1
 	}
 	switch {
-	case s.kind == isAbsent:
-	case s.kind == isString && string(s.text) == "in":
+	case s.Kind == jsontext.Absent:
+	case s.Kind == jsontext.String && string(s.Text) == "in":
 		d.dir = fromCharger
-	case s.kind == isString && string(s.text) == "out":
+	case s.Kind == jsontext.String && string(s.Text) == "out":
 		d.dir = toCharger
 	default:
 		return d.failAt("direction", `neither "in" nor "out"`)
@@ -161,44 +166,44 @@ func (d *decoder) readDirection(i int) (next int) {
 
 // frame reads [2, id, action, payload], [3, id, payload] or [4, id, ...].
 func (d *decoder) frame(i int) (next int) {
-	if d.b[i] != '[' {
+	if d.B[i] != '[' {
 		return d.failAt("frame", "not an array")
 	}
-	i, more := d.next(i+1, true)
+	i, more := d.Next(i+1, true)
 	if !more {
 		return d.missing(i, "frame[0]")
 	}
-	kind, i := d.scalar(i, d.base+1)
+	kind, i := d.Scalar(i, d.base+1)
 	if i < 0 {
 		return -1
 	}
-	if kind.kind != isNumber || len(kind.text) != 1 || kind.text[0] < '2' || kind.text[0] > '4' {
+	if kind.Kind != jsontext.Number || len(kind.Text) != 1 || kind.Text[0] < '2' || kind.Text[0] > '4' {
 		return d.failAt("frame[0]", "not a message type of OCPP 1.6: 2, 3 or 4")
 	}
-	if i, more = d.next(i, false); !more {
+	if i, more = d.Next(i, false); !more {
 		return d.missing(i, "frame[1]")
 	}
-	id, i := d.scalar(i, d.base+1)
+	id, i := d.Scalar(i, d.base+1)
 	if i < 0 {
 		return -1
 	}
-	if id.kind != isString {
+	if id.Kind != jsontext.String {
 		return d.failAt("frame[1]", "not a string")
 	}
-	switch kind.text[0] {
+	switch kind.Text[0] {
 	case '2':
-		i = d.call(i, id.text)
+		i = d.call(i, id.Text)
 	case '3':
-		i = d.result(i, id.text)
+		i = d.result(i, id.Text)
 	}
 	if i < 0 {
 		return -1
 	}
 	for { // nothing that counts
-		if i, more = d.next(i, false); !more {
+		if i, more = d.Next(i, false); !more {
 			return i
 		}
-		if i = d.skip(i, d.base+1); i < 0 {
+		if i = d.Skip(i, d.base+1); i < 0 {
 			return -1
 		}
 	}
@@ -206,25 +211,25 @@ func (d *decoder) frame(i int) (next int) {
 
 // call reads action and payload of a request.
 func (d *decoder) call(i int, id []byte) (next int) {
-	i, more := d.next(i, false)
+	i, more := d.Next(i, false)
 	if !more {
 		return d.missing(i, "frame[2]")
 	}
-	name, i := d.scalar(i, d.base+1)
+	name, i := d.Scalar(i, d.base+1)
 	if i < 0 {
 		return -1
 	}
-	if name.kind != isString {
+	if name.Kind != jsontext.String {
 		return d.failAt("frame[2]", "not a string")
 	}
-	a := actionOf(name.text)
+	a := actionOf(name.Text)
 	if a == 0 || d.dir == toCharger {
 		return i
 	}
-	if i, more = d.next(i, false); !more {
+	if i, more = d.Next(i, false); !more {
 		return d.missing(i, "frame[3]")
 	}
-	if d.b[i] != '{' {
+	if d.B[i] != '{' {
 		return d.failAt("frame[3]", "not an object")
 	}
 	d.where = "frame[3]"
@@ -233,7 +238,7 @@ func (d *decoder) call(i int, id []byte) (next int) {
 
 // result reads the answer to a StartTransaction: of all results of OCPP 1.6 only it has a transactionId.
 func (d *decoder) result(i int, id []byte) (next int) {
-	j, more := d.next(i, false)
+	j, more := d.Next(i, false)
 	if j < 0 {
 		return -1
 	}
@@ -241,8 +246,8 @@ func (d *decoder) result(i int, id []byte) (next int) {
 		return i // the caller sees the end again
 	}
 	i = j
-	if d.b[i] != '{' || d.dir == fromCharger {
-		return d.skip(i, d.base+1)
+	if d.B[i] != '{' || d.dir == fromCharger {
+		return d.Skip(i, d.base+1)
 	}
 	d.where = "frame[2]"
 	return d.payload(i, actionAnswer, id)
@@ -285,14 +290,6 @@ func (d *decoder) missing(i int, field string) int {
 		return -1
 	}
 	return d.failAt(field, "missing")
-}
-
-// syntax notes that the bytes at i are not JSON.
-func (d *decoder) syntax(i int, what string) int {
-	if i < len(d.b) {
-		what = fmt.Sprintf("%s, found %.1q", what, d.b[i:])
-	}
-	return d.failAt(fmt.Sprintf("byte %d", i), what)
 }
 
 // failAt notes the first fault, with the charger, and returns -1.

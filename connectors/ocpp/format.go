@@ -1,6 +1,10 @@
 package ocpp
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/wattline/wattline/connectors/jsontext"
+)
 
 // Name is the name of this format in configuration.
 const Name = "ocpp16"
@@ -10,21 +14,20 @@ const ContentType = "application/vnd.ocpp.1.6+json"
 
 // Limits of a message. What is beyond is refused.
 const (
-	MaxBytes       = 16 << 20 // of a message
-	MaxDepth       = 32       // arrays and objects inside of each other; a frame needs 7 at most
-	MaxReadings    = 65535    // the position of a reading in its message is 16 bits
-	MaxChargePoint = 48       // bytes
-	MaxTransaction = 36       // bytes; an int64 needs 20
-	MaxMessageID   = 36       // bytes; only of a StartTransaction and its answer
-	MaxToken       = 255      // bytes
+	MaxBytes       = 16 << 20          // of a message
+	MaxDepth       = jsontext.MaxDepth // arrays and objects inside of each other; a frame needs 7 at most
+	MaxReadings    = 65535             // the position of a reading in its message is 16 bits
+	MaxChargePoint = 48                // bytes
+	MaxTransaction = 36                // bytes; an int64 needs 20
+	MaxMessageID   = 36                // bytes; only of a StartTransaction and its answer
+	MaxToken       = 255               // bytes
 )
 
-// Accepts says whether a content-type header names this format. Parameters do not matter, nor does case. Plain
-// JSON is taken too: no other JSON goes into a topic of readings.
+// Accepts says whether a content-type header names this format. Parameters do not matter, nor does case.
 func Accepts(contentType []byte) bool {
 	media, _, _ := strings.Cut(string(contentType), ";")
 	switch strings.ToLower(strings.TrimSpace(media)) {
-	case ContentType, "application/ocpp1.6+json", "application/json":
+	case ContentType, "application/ocpp1.6+json":
 		return true
 	}
 	return false

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wattline/wattline/connectors/jsontext"
 )
 
 // FuzzDecode: any text, against the slow decoder.
@@ -72,7 +74,7 @@ func FuzzTimestamp(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		at, flags := timestamp(scalar{isString, []byte(s)})
+		at, flags := timestamp(jsontext.Scalar{Kind: jsontext.String, Text: []byte(s)})
 		want, wantFlags := slowTime(s)
 		if at != want || flags != wantFlags {
 			t.Fatalf("%q: %d %d, want %d %d", s, at, flags, want, wantFlags)

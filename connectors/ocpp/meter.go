@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/wattline/wattline/connectors/jsontext"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -62,14 +63,14 @@ const (
 
 // sampled is one sampledValue.
 type sampled struct {
-	value     scalar
+	value     jsontext.Scalar
 	context   rating.Context
 	quantity  quantityKind
 	unit      unitKind
 	slot      uint8
 	rank      int8
 	signed    bool
-	unitShown scalar // for the error
+	unitShown jsontext.Scalar // for the error
 }
 
 // quantity is one measurand of a group.
@@ -98,9 +99,9 @@ const contexts = int(rating.ContextOther) + 1
 // meterValues reads the array at b[i]: meterValue of MeterValues or transactionData of StopTransaction.
 func (d *decoder) meterValues(i int, list string) (next int) {
 	depth := d.base + 3 // inside of this array
-	if d.b[i] != '[' {
-		s, next := d.scalar(i, depth-1)
-		if next >= 0 && s.kind != isAbsent {
+	if d.B[i] != '[' {
+		s, next := d.Scalar(i, depth-1)
+		if next >= 0 && s.Kind != jsontext.Absent {
 			return d.fail(list, "not an array")
 		}
 		return next
@@ -109,7 +110,7 @@ func (d *decoder) meterValues(i int, list string) (next int) {
 	d.element, d.list = -1, list
 	i++
 	for first := true; ; first = false {
-		j, more := d.next(i, first)
+		j, more := d.Next(i, first)
 		if !more {
 			i = j
 			break
@@ -130,15 +131,15 @@ func (d *decoder) meterValues(i int, list string) (next int) {
 
 // meterElement reads one {timestamp, sampledValue}. Its values are of its timestamp, so that is read first.
 func (d *decoder) meterElement(i, depth int) (next int) {
-	if d.b[i] != '{' {
+	if d.B[i] != '{' {
 		return d.failAt(fmt.Sprintf("%s.%s[%d]", d.where, d.list, d.element), "not an object")
 	}
 	var seen uint8
-	var at scalar
+	var at jsontext.Scalar
 	values := -1
 	i++
 	for first := true; ; first = false {
-		key, j, more := d.member(i, first)
+		key, j, more := d.Member(i, first)
 		if !more {
 			next = j
 			break
@@ -156,7 +157,7 @@ func (d *decoder) meterElement(i, depth int) (next int) {
 		seen |= bit
 		switch {
 		case bit == 1:
-			if at, i = d.scalar(j, depth+1); i >= 0 && !d.setTime(at) {
+			if at, i = d.Scalar(j, depth+1); i >= 0 && !d.setTime(at) {
 				return -1
 			}
 		case bit == 2 && seen&1 != 0:
@@ -165,7 +166,7 @@ func (d *decoder) meterElement(i, depth int) (next int) {
 			if bit == 2 {
 				values = j
 			}
-			i = d.skip(j, depth+1)
+			i = d.Skip(j, depth+1)
 		}
 		if i < 0 {
 			return -1
@@ -185,7 +186,7 @@ func (d *decoder) meterElement(i, depth int) (next int) {
 
 // setTime begins an element. Elements with one timestamp make one reading: some chargers send an element for
 // each measurand.
-func (d *decoder) setTime(s scalar) bool {
+func (d *decoder) setTime(s jsontext.Scalar) bool {
 	atMs, flags := timestamp(s)
 	if atMs == d.atMs && atMs != rating.Unknown {
 		d.flags |= flags
@@ -199,16 +200,16 @@ func (d *decoder) setTime(s scalar) bool {
 }
 
 func (d *decoder) sampledValues(i, depth int) (next int) {
-	if d.b[i] != '[' {
-		s, next := d.scalar(i, depth)
-		if next >= 0 && s.kind != isAbsent {
+	if d.B[i] != '[' {
+		s, next := d.Scalar(i, depth)
+		if next >= 0 && s.Kind != jsontext.Absent {
 			return d.fail("sampledValue", "not an array")
 		}
 		return next
 	}
 	i++
 	for first := true; ; first = false {
-		j, more := d.next(i, first)
+		j, more := d.Next(i, first)
 		if !more {
 			d.sample = -1
 			return j
@@ -222,16 +223,16 @@ func (d *decoder) sampledValues(i, depth int) (next int) {
 
 // sampledValue reads one value with what is said about it, and adds it to its group.
 func (d *decoder) sampledValue(i, depth int) (next int) {
-	if d.b[i] != '{' {
+	if d.B[i] != '{' {
 		return d.failAt(fmt.Sprintf("%s.%s[%d].sampledValue[%d]", d.where, d.list, d.element, d.sample), "not an object")
 	}
 	v := sampled{slot: total, rank: rankOutlet}
 	var seen uint8
 	i++
 	for first := true; ; first = false {
-		bit, j := plainField(d.b, i, first)
+		bit, j := plainField(d.B, i, first)
 		if bit == 0 {
-			key, k, more := d.member(i, first)
+			key, k, more := d.Member(i, first)
 			if !more {
 				next = k
 				break
@@ -239,7 +240,7 @@ func (d *decoder) sampledValue(i, depth int) (next int) {
 			bit, j = sampledField(key), k
 		}
 		if bit == 0 {
-			if i = d.skip(j, depth+1); i < 0 {
+			if i = d.Skip(j, depth+1); i < 0 {
 				return -1
 			}
 			continue
@@ -248,8 +249,8 @@ func (d *decoder) sampledValue(i, depth int) (next int) {
 			return d.fail(fieldName(bit), "said twice")
 		}
 		seen |= bit
-		var s scalar
-		if s, i = d.scalar(j, depth+1); i < 0 {
+		var s jsontext.Scalar
+		if s, i = d.Scalar(j, depth+1); i < 0 {
 			return -1
 		}
 		v.set(bit, s)
@@ -262,18 +263,18 @@ func (d *decoder) sampledValue(i, depth int) (next int) {
 
 // set takes one member of a sampledValue. What is null or empty is the standard's default, as if it were not
 // there; what is no string is as an unknown word.
-func (v *sampled) set(field uint8, s scalar) {
+func (v *sampled) set(field uint8, s jsontext.Scalar) {
 	if field == fieldValue {
 		v.value = s
 		return
 	}
-	word := s.text
-	switch s.kind {
-	case isString:
+	word := s.Text
+	switch s.Kind {
+	case jsontext.String:
 		if word = trim(word); len(word) == 0 {
 			return
 		}
-	case isAbsent:
+	case jsontext.Absent:
 		return
 	default:
 		word = []byte("?") // does not leave the stack
@@ -318,11 +319,11 @@ func (d *decoder) add(v *sampled) bool {
 	scale, ok := v.scale()
 	if !ok {
 		if v.quantity == energy {
-			return d.fail("unit", fmt.Sprintf("%.60q is not a unit of energy", v.unitShown.text)) >= 0
+			return d.fail("unit", fmt.Sprintf("%.60q is not a unit of energy", v.unitShown.Text)) >= 0
 		}
 		return true
 	}
-	n, decimals, ok := v.value.decimal(scale)
+	n, decimals, ok := decimalOf(v.value, scale)
 	if !ok {
 		return v.quantity != energy || d.notNumber("value", v.value) >= 0
 	}

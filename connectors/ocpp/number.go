@@ -1,6 +1,10 @@
 package ocpp
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/wattline/wattline/connectors/jsontext"
+)
 
 // trim cuts blanks off both ends: chargers pad numbers.
 func trim(b []byte) []byte {
@@ -23,23 +27,23 @@ const (
 	maxExponent = 18
 )
 
-// decimal reads the decimal number that s is, as text or as a JSON number.
-func (s scalar) decimal(scale int) (v int64, decimals int, ok bool) {
-	if s.kind != isString && s.kind != isNumber {
+// decimalOf reads the decimal number that s is, as text or as a JSON number.
+func decimalOf(s jsontext.Scalar, scale int) (v int64, decimals int, ok bool) {
+	if s.Kind != jsontext.String && s.Kind != jsontext.Number {
 		return 0, 0, false
 	}
-	return decimal(s.text, scale)
+	return decimal(s.Text, scale)
 }
 
 // notNumber notes that a member is no number that decimal can read.
-func (d *decoder) notNumber(field string, s scalar) int {
-	switch s.kind {
-	case isAbsent:
+func (d *decoder) notNumber(field string, s jsontext.Scalar) int {
+	switch s.Kind {
+	case jsontext.Absent:
 		return d.fail(field, "missing")
-	case isOther:
+	case jsontext.Other:
 		return d.fail(field, "not a number")
 	}
-	return d.fail(field, fmt.Sprintf("%.60q is not a number, or out of range", s.text))
+	return d.fail(field, fmt.Sprintf("%.60q is not a number, or out of range", s.Text))
 }
 
 // decimal reads a decimal number and returns it times 10^scale, rounded half up (away from 0), and how many

@@ -193,7 +193,8 @@ func TestAccepts(t *testing.T) {
 		}
 	}
 	f("application/vnd.ocpp.1.6+json", true)
-	f("Application/JSON; charset=utf-8", true)
+	f("Application/VND.ocpp.1.6+json; charset=utf-8", true)
+	f("application/json", false) // the topic's format says which JSON it is
 	f("application/ocpp1.6+json", true)
 	f("application/vnd.ocpp.2.0.1+json", false)
 	f("application/x-protobuf", false)

@@ -3,6 +3,7 @@ package ocpp
 import (
 	"fmt"
 
+	"github.com/wattline/wattline/connectors/jsontext"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -71,7 +72,7 @@ func fieldOf(key []byte) fields {
 
 // payload holds the members of a payload as they were sent.
 type payload struct {
-	connector, transaction, token, start, stop, at, status scalar
+	connector, transaction, token, start, stop, at, status jsontext.Scalar
 }
 
 // payload reads the object at b[i] and makes its readings. Members may stand in any order.
@@ -81,7 +82,7 @@ func (d *decoder) payload(i int, action fields, id []byte) (next int) {
 	depth := d.base + 2
 	i++
 	for first := true; ; first = false {
-		key, j, more := d.member(i, first)
+		key, j, more := d.Member(i, first)
 		if !more {
 			i = j
 			break
@@ -93,25 +94,25 @@ func (d *decoder) payload(i int, action fields, id []byte) (next int) {
 		seen |= f
 		switch f {
 		case connectorID:
-			p.connector, i = d.scalar(j, depth)
+			p.connector, i = d.Scalar(j, depth)
 		case transactionID:
-			p.transaction, i = d.scalar(j, depth)
+			p.transaction, i = d.Scalar(j, depth)
 		case idTag:
-			p.token, i = d.scalar(j, depth)
+			p.token, i = d.Scalar(j, depth)
 		case meterStart:
-			p.start, i = d.scalar(j, depth)
+			p.start, i = d.Scalar(j, depth)
 		case meterStop:
-			p.stop, i = d.scalar(j, depth)
+			p.stop, i = d.Scalar(j, depth)
 		case when:
-			p.at, i = d.scalar(j, depth)
+			p.at, i = d.Scalar(j, depth)
 		case status:
-			p.status, i = d.scalar(j, depth)
+			p.status, i = d.Scalar(j, depth)
 		case meterValue:
 			i = d.meterValues(j, "meterValue")
 		case transactionData:
 			i = d.meterValues(j, "transactionData")
 		default:
-			i = d.skip(j, depth)
+			i = d.Skip(j, depth)
 		}
 		if i < 0 {
 			return -1
@@ -147,7 +148,7 @@ func (d *decoder) readings(p *payload, action, seen fields, id []byte) bool {
 		if r.State == rating.StateUnchanged {
 			return true
 		}
-		if p.at.kind != isAbsent { // it is optional here
+		if p.at.Kind != jsontext.Absent { // it is optional here
 			r.AtMs, r.Flags = timestamp(p.at)
 		}
 		return d.emit(&r)
@@ -169,7 +170,7 @@ func (d *decoder) readings(p *payload, action, seen fields, id []byte) bool {
 }
 
 func (d *decoder) start(r *rating.Reading, p *payload, id []byte) bool {
-	if p.connector.kind == isAbsent {
+	if p.connector.Kind == jsontext.Absent {
 		return d.fail("connectorId", "missing") >= 0
 	}
 	r.Kind, r.Context = rating.KindStart, rating.ContextBegin
@@ -195,11 +196,11 @@ func (d *decoder) stop(r *rating.Reading, p *payload) bool {
 }
 
 // register reads meterStart or meterStop: whole Wh. A negative value (-1) or none means that it is not known.
-func (d *decoder) register(r *rating.Reading, field string, s scalar) bool {
-	if s.kind == isAbsent {
+func (d *decoder) register(r *rating.Reading, field string, s jsontext.Scalar) bool {
+	if s.Kind == jsontext.Absent {
 		return true
 	}
-	v, decimals, ok := s.decimal(scaleWh)
+	v, decimals, ok := decimalOf(s, scaleWh)
 	if !ok {
 		return d.notNumber(field, s) >= 0
 	}
@@ -210,10 +211,10 @@ func (d *decoder) register(r *rating.Reading, field string, s scalar) bool {
 }
 
 // connector reads a connector's number, 0 if it is not said.
-func (d *decoder) connector(s scalar) (int32, bool) {
+func (d *decoder) connector(s jsontext.Scalar) (int32, bool) {
 	n := int64(0)
-	ok := s.kind == isAbsent || s.kind != isOther && len(s.text) > 0
-	for _, c := range s.text {
+	ok := s.Kind == jsontext.Absent || s.Kind != jsontext.Other && len(s.Text) > 0
+	for _, c := range s.Text {
 		if ok = ok && c-'0' <= 9; !ok {
 			break
 		}
@@ -221,42 +222,42 @@ func (d *decoder) connector(s scalar) (int32, bool) {
 		ok = n < 1<<31
 	}
 	if !ok {
-		d.fail("connectorId", fmt.Sprintf("%.60q is not a connector's number", s.text))
+		d.fail("connectorId", fmt.Sprintf("%.60q is not a connector's number", s.Text))
 	}
 	return int32(n), ok
 }
 
 // transaction reads a transaction id: the digits as they were sent, however large, or any text.
-func (d *decoder) transaction(s scalar) ([]byte, bool) {
-	whole := s.kind != isOther
-	if s.kind == isNumber {
-		for i, c := range s.text {
+func (d *decoder) transaction(s jsontext.Scalar) ([]byte, bool) {
+	whole := s.Kind != jsontext.Other
+	if s.Kind == jsontext.Number {
+		for i, c := range s.Text {
 			whole = whole && (c-'0' <= 9 || c == '-' && i == 0)
 		}
 	}
 	if !whole {
-		d.fail("transactionId", fmt.Sprintf("%.60q is not a whole number", s.text))
+		d.fail("transactionId", fmt.Sprintf("%.60q is not a whole number", s.Text))
 		return nil, false
 	}
-	if fault := textFault(s.text, MaxTransaction); fault != "" {
+	if fault := textFault(s.Text, MaxTransaction); fault != "" {
 		d.fail("transactionId", fault)
 		return nil, false
 	}
-	if s.kind == isNumber && string(s.text) == "-0" {
-		return s.text[1:], true
+	if s.Kind == jsontext.Number && string(s.Text) == "-0" {
+		return s.Text[1:], true
 	}
-	return s.text, true
+	return s.Text, true
 }
 
-func (d *decoder) token(s scalar) ([]byte, bool) {
+func (d *decoder) token(s jsontext.Scalar) ([]byte, bool) {
 	fault := "not a string"
-	if s.kind != isOther {
-		fault = textFault(s.text, MaxToken)
+	if s.Kind != jsontext.Other {
+		fault = textFault(s.Text, MaxToken)
 	}
 	if fault != "" {
 		d.fail("idTag", fault)
 	}
-	return s.text, fault == ""
+	return s.Text, fault == ""
 }
 
 // blank is a reading that says nothing.
@@ -269,11 +270,11 @@ func blank() rating.Reading {
 
 // stateOf maps ChargePointStatus (OCPP 1.6 section 7.7) to what it says about a running session; doc.go has the
 // reasons.
-func stateOf(s scalar) rating.ChargeState {
-	if s.kind != isString {
+func stateOf(s jsontext.Scalar) rating.ChargeState {
+	if s.Kind != jsontext.String {
 		return rating.StateUnchanged
 	}
-	switch string(trim(s.text)) {
+	switch string(trim(s.Text)) {
 	case "Charging":
 		return rating.StateCharging
 	case "SuspendedEV":

@@ -1,16 +1,19 @@
 package ocpp
 
-import "github.com/wattline/wattline/rating"
+import (
+	"github.com/wattline/wattline/connectors/jsontext"
+	"github.com/wattline/wattline/rating"
+)
 
 // timestamp reads a time as chargers send it: RFC 3339, with a blank or a 't' for the 'T', with a comma for the
 // point, an offset without colon or minutes, or no zone at all (UTC, and flagged). Finer than a millisecond is
 // floored. What can not be read, like "" or "0000-00-00T00:00:00Z", is Unknown and flagged.
-func timestamp(s scalar) (atMs int64, flags rating.ReadingFlags) {
+func timestamp(s jsontext.Scalar) (atMs int64, flags rating.ReadingFlags) {
 	const unreadable = rating.ReadingAtUnreadable
-	if s.kind != isString {
+	if s.Kind != jsontext.String {
 		return rating.Unknown, unreadable
 	}
-	b := trim(s.text)
+	b := trim(s.Text)
 	if len(b) < len("2006-01-02T15:04:05") || b[4] != '-' || b[7] != '-' || b[13] != ':' || b[16] != ':' ||
 		b[10] != 'T' && b[10] != 't' && b[10] != ' ' {
 		return rating.Unknown, unreadable

@@ -109,14 +109,14 @@ func kafkaWireKeys() []Key {
 	}
 }
 
-// formats are the names of what a readings topic may hold (connectors/wire, connectors/ocpp).
-func formats() []string { return []string{"protobuf", "ocpp16"} }
+// Formats are the names of what a readings topic may hold: those of cmd/wattline/formats.go.
+func Formats() []string { return []string{"protobuf", "json", "ocpp16"} }
 
 // readingsKey is the list of topics: in the file a mapping or the short form that a variable takes.
 func readingsKey() Key {
 	const doc = "Topics of readings. format is that of records without a content-type header, partitions are for a topic that has to be made; in the embedded Kafka it keeps its records for ever (retention.ms -1). In the file also as `{topic: NAME, format: protobuf, partitions: 16}`."
 	return Key{
-		Path: "kafka.readings", Kind: "list of topic[:format[:partitions]]; format: " + strings.Join(formats(), " | "),
+		Path: "kafka.readings", Kind: "list of topic[:format[:partitions]]; format: " + strings.Join(Formats(), " | "),
 		Default: "wattline.readings:protobuf:16", Doc: doc, List: true,
 		set: func(c *Config, values []string) error {
 			var errs []error
@@ -150,7 +150,7 @@ func readingsKey() Key {
 
 func parseReadings(v string) (Readings, error) {
 	parts := strings.Split(v, ":")
-	r := Readings{Topic: parts[0], Format: formats()[0], Partitions: 16}
+	r := Readings{Topic: parts[0], Format: Formats()[0], Partitions: 16}
 	if len(parts) > 3 {
 		return r, fmt.Errorf("%q is not topic:format:partitions", v)
 	}
@@ -161,11 +161,11 @@ func parseReadings(v string) (Readings, error) {
 		r.Format = parts[1]
 	}
 	known := false
-	for _, f := range formats() {
+	for _, f := range Formats() {
 		known = known || f == r.Format
 	}
 	if !known {
-		return r, fmt.Errorf("format %q is none of %s", r.Format, strings.Join(formats(), ", "))
+		return r, fmt.Errorf("format %q is none of %s", r.Format, strings.Join(Formats(), ", "))
 	}
 	if len(parts) > 2 {
 		n, err := strconv.ParseInt(parts[2], 10, 32)

@@ -47,7 +47,9 @@ func table() map[string]rule {
 		"engine/verify":   {exact: true, imports: engineTools(), why: "independent proof of what was written"},
 
 		"connectors/wire":                {exact: true, imports: []string{"rating"}, why: "readings in Protobuf"},
-		"connectors/ocpp":                {exact: true, imports: []string{"rating"}, why: "readings out of OCPP frames"},
+		"connectors/jsontext":            {exact: true, why: "walks JSON without allocation, for the decoders; knows no format"},
+		"connectors/jsonreading":         {exact: true, imports: []string{"rating", "connectors/jsontext"}, why: "readings in JSON"},
+		"connectors/ocpp":                {exact: true, imports: []string{"rating", "connectors/jsontext"}, why: "readings out of OCPP frames"},
 		"connectors/arrowipc":            {exact: true, imports: []string{"rating"}, why: "readings in Arrow"},
 		"connectors/kafka":               {exact: true, imports: []string{"engine", "rating"}, why: "membership, fetch, produce; decoders are handed in by cmd"},
 		"connectors/file":                {exact: true, imports: []string{"engine", "rating"}, why: "readings from files; decoders are handed in by cmd"},

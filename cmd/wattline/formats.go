@@ -1,0 +1,69 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/wattline/wattline/connectors/jsonreading"
+	"github.com/wattline/wattline/connectors/ocpp"
+	"github.com/wattline/wattline/connectors/wire"
+	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/rating"
+)
+
+// format is one way in which readings come.
+type format struct {
+	name    string // in configuration (internal/config has the same list)
+	accepts func(contentType []byte) bool
+	decode  engine.Decode
+	isJSON  bool
+	// encode appends one reading as a message, for the load generator; nil where charge points alone write it.
+	encode func(dst []byte, r *rating.Reading) []byte
+}
+
+func formats() []format {
+	return []format{
+		{name: wire.Name, accepts: wire.Accepts, decode: wire.Decode, encode: wire.Append},
+		{name: jsonreading.Name, accepts: jsonreading.Accepts, decode: jsonreading.Decode, isJSON: true, encode: jsonreading.Append},
+		{name: ocpp.Name, accepts: ocpp.Accepts, decode: ocpp.Decode, isJSON: true},
+	}
+}
+
+// formatNamed returns the format of a name; config has checked the name.
+func formatNamed(name string) (f format, ok bool) {
+	for _, f := range formats() {
+		if f.name == name {
+			return f, true
+		}
+	}
+	return format{}, false
+}
+
+// decoders picks the decoder by the content-type header, else by the topic's format. Plain application/json does not
+// say whose JSON it is: it is the topic's, or the JSON of readings where the topic has another format.
+func decoders(cfg *config.Config) engine.Decoders {
+	byTopic, jsonOf := map[string]engine.Decode{}, map[string]engine.Decode{}
+	all := formats()
+	for _, r := range cfg.Kafka.Readings {
+		f, _ := formatNamed(r.Format)
+		byTopic[r.Topic], jsonOf[r.Topic] = f.decode, jsonreading.Decode
+		if f.isJSON {
+			jsonOf[r.Topic] = f.decode
+		}
+	}
+	return func(topic string, contentType []byte) engine.Decode {
+		if len(contentType) == 0 {
+			return byTopic[topic]
+		}
+		for i := range all {
+			if all[i].accepts(contentType) {
+				return all[i].decode
+			}
+		}
+		media, _, _ := strings.Cut(string(contentType), ";")
+		if strings.EqualFold(strings.TrimSpace(media), "application/json") {
+			return jsonOf[topic]
+		}
+		return nil
+	}
+}
