@@ -224,13 +224,15 @@ func TestMetrics(t *testing.T) {
 	got := metricNames(t, &fake{stats: []engine.PartitionStats{{
 		Partition: p, Records: 1, Readings: 2, Rejects: 3, Opened: 4, Ended: 5, Outside: 6, EnergyMwh: 7, Live: 8, Held: 9, Position: 10, Committed: 11,
 		End: 25, WatermarkMs: 12_500, DurableMs: 13_500, Blocks: 14, Rows: 15, Snapshots: 16, RateNs: 17_000_000_000, Recoveries: 18,
+		FallbackBefore: 19, FallbackLedger: 20,
 	}}})
 	want := map[string]string{
 		"wattline_messages_total": "1", "wattline_readings_total": "2", "wattline_rejects_total": "3", "wattline_sessions_opened_total": "4",
 		"wattline_sessions_ended_total": "5", "wattline_outside_readings_total": "6", "wattline_energy_milliwatthours_total": "7",
 		"wattline_live_sessions": "8", "wattline_held_sessions": "9", "wattline_next_offset": "10", "wattline_committed_offset": "11",
 		"wattline_lag_messages": "15", "wattline_watermark_seconds": "12.5", "wattline_durable_watermark_seconds": "13.5", "wattline_blocks_total": "14",
-		"wattline_rows_total": "15", "wattline_snapshots_total": "16", "wattline_rating_seconds_total": "17", "wattline_halted_partitions": "0",
+		"wattline_rows_total": "15", "wattline_snapshots_total": "16", "wattline_snapshot_fallbacks_before_total": "19",
+		"wattline_snapshot_fallbacks_ledger_total": "20", "wattline_rating_seconds_total": "17", "wattline_halted_partitions": "0",
 		"wattline_ready": "1", "wattline_build_info": "1", "wattline_recoveries_total": "18",
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -19,8 +19,10 @@ type keeper struct {
 
 	durable  int64         // all below is in the ledger
 	snapshot SnapshotRef   // the newest one that is complete and not beyond durable
+	before   SnapshotRef   // the one before it, in case it can not be read
+	loaded   loaded        // which of the two the state is made from, as long as no newer one is complete
 	buried   []SnapshotRef // that the next commit no longer names
-	books    []BookChange  // since the snapshot
+	books    []BookChange  // since the older of the two
 	plans    []Plan        // of recovery: planned, perhaps inserted in part, and not launched again yet
 
 	inflight []*flight
@@ -41,11 +43,16 @@ type flight struct {
 	err       error
 }
 
-func (c *partition) newKeeper(durable int64, m *Metadata) *keeper {
+func (c *partition) newKeeper(durable int64, m *Metadata, from loaded) *keeper {
 	k := &keeper{
-		c: c, durable: durable, snapshot: m.Snapshot, books: m.Books, plans: m.Plans,
+		c: c, durable: durable, snapshot: m.Snapshot, before: m.Before, loaded: from, books: m.Books, plans: m.Plans,
 		done: make(chan *flight, blocksInFlight), fences: make(chan chan error),
 	}
+	if !c.sameRules(m) && m.Before.Count > 0 { // what came behind it was rated by other rules: it leads nowhere
+		k.bury(m.Before)
+		k.before, k.books = SnapshotRef{}, booksSince(k.books, k.snapshot.Offset)
+	}
+	c.named.Store(int32(len(k.books)))
 	k.settler = &settler{cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, fence: k.fence}
 	return k
 }
@@ -116,6 +123,7 @@ func (k *keeper) launch(ctx context.Context, b closedBlock) error {
 	f := &flight{block: b.Block, recovered: b.recovered}
 	if b.bookChange != nil {
 		k.books = append(k.books, *b.bookChange)
+		k.c.named.Store(int32(len(k.books)))
 	}
 	if b.recovered {
 		k.plans = k.plans[1:]
@@ -166,12 +174,41 @@ func (k *keeper) advance(f *flight) {
 		st.Rows.Add(row.Charges.Rows + row.Sessions.Rows)
 	}
 	if f.ref.Count > 0 {
-		k.buried, k.snapshot = append(k.buried, k.snapshot), f.ref
-		k.books = booksSince(k.books, f.ref.Offset)
+		k.complete(f.ref)
 		st.Snapshots.Add(1)
 	}
 	k.dirty = true
 	k.c.free <- f.block
+}
+
+// complete takes a new snapshot as the newest. The one before it is the newest that could be read: one that could
+// not stayed named until now, so that a crash on the way here found the same way out.
+func (k *keeper) complete(ref SnapshotRef) {
+	switch k.loaded {
+	case fromSnapshot:
+		k.bury(k.before)
+		k.before = k.snapshot
+	case fromBefore:
+		k.bury(k.snapshot)
+	case fromLedger:
+		k.bury(k.snapshot)
+		k.bury(k.before)
+		k.before = SnapshotRef{}
+	}
+	k.snapshot, k.loaded = ref, fromSnapshot
+	oldest := k.snapshot.Offset
+	if k.before.Count > 0 {
+		oldest = k.before.Offset
+	}
+	k.books = booksSince(k.books, oldest)
+	k.c.named.Store(int32(len(k.books)))
+}
+
+// bury has ref removed after the next commit, which no longer names it.
+func (k *keeper) bury(ref SnapshotRef) {
+	if ref.Count > 0 {
+		k.buried = append(k.buried, ref)
+	}
 }
 
 // booksSince drops the book changes that a snapshot at offset has behind it, keeping the one in force there.
@@ -188,7 +225,8 @@ func booksSince(books []BookChange, offset int64) []BookChange {
 func (k *keeper) commit(ctx context.Context) error {
 	cfg := &k.c.e.cfg
 	m := Metadata{
-		RatingVersion: rating.RatingVersion, SliceMs: cfg.SliceMs, TimeoutMs: cfg.SessionTimeoutMs, Snapshot: k.snapshot, Books: k.books,
+		RatingVersion: rating.RatingVersion, SliceMs: cfg.SliceMs, TimeoutMs: cfg.SessionTimeoutMs,
+		Snapshot: k.snapshot, Before: k.before, Books: k.books,
 	}
 	for _, f := range k.inflight {
 		if row := &f.block.Row; row.Last >= row.First {
@@ -197,8 +235,8 @@ func (k *keeper) commit(ctx context.Context) error {
 	}
 	m.Plans = append(m.Plans, k.plans...)
 	text := AppendMetadata(nil, &m)
-	if len(text) > MetadataLimit {
-		invariant.Bug("commit metadata of %d bytes is over %d", len(text), MetadataLimit)
+	if len(text) > MetadataLimit || len(m.Books) > maxBooks {
+		invariant.Bug("commit metadata of %d bytes and %d books is over %d and %d", len(text), len(m.Books), MetadataLimit, maxBooks)
 	}
 	if err := k.c.e.committer.Commit(ctx, k.c.p, Commit{Offset: k.durable, Metadata: string(text)}); err != nil {
 		return fmt.Errorf("commit offset %d of %s: %w", k.durable, k.c.p, err)
@@ -221,9 +259,9 @@ func (k *keeper) sweepOnce(ctx context.Context) {
 		return
 	}
 	k.swept = true
-	keep, before := k.snapshot, k.c.began
+	keep, began := []uint64{k.snapshot.ID, k.before.ID}, k.c.began
 	k.sweeping.Go(func() {
-		if err := k.settler.sweep(ctx, k.c.e.logs, k.c.p, keep.ID, uint64(before.UnixNano())); err != nil && ctx.Err() == nil {
+		if err := k.settler.sweep(ctx, k.c.e.logs, k.c.p, keep, uint64(began.UnixNano())); err != nil && ctx.Err() == nil {
 			k.c.log.Warn("old snapshots not looked for", "error", err)
 		}
 	})

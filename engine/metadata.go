@@ -10,8 +10,12 @@ import (
 // MetadataLimit is what Apache Kafka stores beside an offset by default (offset.metadata.max.bytes).
 const MetadataLimit = 4096
 
-// maxBookChanges is how many book changes the metadata may carry since the snapshot; one more forces a snapshot.
+// maxBookChanges is how many book changes may come after a snapshot; the next one waits for another snapshot.
 const maxBookChanges = 16
+
+// maxBooks is how many books the metadata may name: the changes since both snapshots, and the one in force at the
+// older.
+const maxBooks = 2*maxBookChanges + 1
 
 // Metadata is what a partition's offset commit says beside the offset: everything that a recovery needs to make
 // the same bytes again (docs/formats/commit-metadata.md).
@@ -20,7 +24,8 @@ type Metadata struct {
 	SliceMs       int64        // of the configuration that the rows were made with; -1: none
 	TimeoutMs     int64        // session time-out, the same
 	Snapshot      SnapshotRef  // the newest complete one; Count 0: none, the state at the log's beginning is empty
-	Books         []BookChange // since the snapshot, in order; the first one is the book at its offset
+	Before        SnapshotRef  // the one before, used when Snapshot can not be; Count 0: none
+	Books         []BookChange // since the older of the two, in order; the first one is the book at its offset
 	Plans         []Plan       // blocks that may have been inserted in part, in order; at most two
 }
 
@@ -47,15 +52,23 @@ type Plan struct {
 // ErrMetadata marks commit metadata that no Wattline wrote.
 var ErrMetadata = errors.New("commit metadata is not Wattline's")
 
-// metadataVersion leads every metadata text.
-const metadataVersion = "wattline1"
+// The words that lead a metadata text: of this version, and of the one before it, which had no Before and half as
+// many books.
+const (
+	metadataVersion = "wattline2"
+	metadataBefore  = "wattline1"
+)
 
 // AppendMetadata appends the text form: fields of key=value, one blank between.
-func AppendMetadata(dst []byte, m *Metadata) []byte {
-	dst = append(dst, metadataVersion...)
+func AppendMetadata(dst []byte, m *Metadata) []byte { return appendMetadata(dst, m, metadataVersion) }
+
+func appendMetadata(dst []byte, m *Metadata, version string) []byte {
+	dst = append(dst, version...)
 	dst = fmt.Appendf(dst, " r=%d c=%d,%d", m.RatingVersion, m.SliceMs, m.TimeoutMs)
-	if s := m.Snapshot; s.Count > 0 {
-		dst = fmt.Appendf(dst, " s=%d,%d,%d,%d,%d,%d", s.ID, s.Offset, s.At, s.Count, s.Bytes, s.CRC)
+	for i, s := range [...]SnapshotRef{m.Snapshot, m.Before} {
+		if s.Count > 0 {
+			dst = fmt.Appendf(dst, " %c=%d,%d,%d,%d,%d,%d", "st"[i], s.ID, s.Offset, s.At, s.Count, s.Bytes, s.CRC)
+		}
 	}
 	for _, b := range m.Books {
 		dst = fmt.Appendf(dst, " b=%d,%d", b.From, b.Book)
@@ -66,10 +79,10 @@ func AppendMetadata(dst []byte, m *Metadata) []byte {
 	return dst
 }
 
-// ParseMetadata reads what AppendMetadata wrote, and nothing else.
+// ParseMetadata reads what AppendMetadata wrote, or the release before it, and nothing else.
 func ParseMetadata(text string) (*Metadata, error) {
 	fields := strings.Split(text, " ")
-	if fields[0] != metadataVersion {
+	if fields[0] != metadataVersion && fields[0] != metadataBefore {
 		return nil, fmt.Errorf("%w: it begins with %.20q, not %q", ErrMetadata, text, metadataVersion)
 	}
 	m := &Metadata{}
@@ -82,7 +95,13 @@ func ParseMetadata(text string) (*Metadata, error) {
 			return nil, fmt.Errorf("%w: field %.60q: %w", ErrMetadata, f, err)
 		}
 	}
-	if string(AppendMetadata(nil, m)) != text {
+	if fields[0] == metadataBefore && (m.Before.Count > 0 || len(m.Books) > maxBookChanges+1) {
+		return nil, fmt.Errorf("%w: %.80q has what its version has not", ErrMetadata, text)
+	}
+	if m.Before.Count > 0 && m.Snapshot.Count == 0 {
+		return nil, fmt.Errorf("%w: %.80q names a snapshot before none", ErrMetadata, text)
+	}
+	if string(appendMetadata(nil, m, fields[0])) != text {
 		return nil, fmt.Errorf("%w: %.80q is not in the canonical form", ErrMetadata, text)
 	}
 	return m, nil
@@ -102,18 +121,23 @@ func (m *Metadata) set(key, value string) error {
 			return err
 		}
 		m.SliceMs, m.TimeoutMs = n[0], n[1]
-	case "s":
+	case "s", "t":
 		n, err := numbers(value, 6)
 		if err != nil {
 			return err
 		}
-		m.Snapshot = SnapshotRef{ID: uint64(n[0]), Offset: n[1], At: n[2], Count: int32(n[3]), Bytes: n[4], CRC: uint32(n[5])}
+		ref := SnapshotRef{ID: uint64(n[0]), Offset: n[1], At: n[2], Count: int32(n[3]), Bytes: n[4], CRC: uint32(n[5])}
+		if key == "s" {
+			m.Snapshot = ref
+		} else {
+			m.Before = ref
+		}
 	case "b":
 		n, err := numbers(value, 2)
 		if err != nil {
 			return err
 		}
-		if len(m.Books) > maxBookChanges {
+		if len(m.Books) == maxBooks {
 			return errors.New("too many book changes")
 		}
 		m.Books = append(m.Books, BookChange{n[0], n[1]})

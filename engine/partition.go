@@ -43,6 +43,7 @@ type partition struct {
 	rateNs     int64 // that rating again what came since the last snapshot would take
 	cost       replayCost
 	sinceBooks int          // book changes since the last snapshot
+	named      atomic.Int32 // books that the next commit names
 	pending    Batch        // of recovery: not used up
 	books      []BookChange // of recovery: changes at the beginnings of planned blocks
 	stateAt    int64        // NextOffset of the newest snapshot taken
@@ -170,11 +171,7 @@ func (c *partition) rate(ctx context.Context, b Batch) error {
 		if c.shard.nextOffset == c.shard.block.Row.First && b.NextOffset() > c.shard.nextOffset && c.bookDue() {
 			c.changeBook(c.e.ref.Next())
 		}
-		before := c.shard.stats.Readings.Load()
-		done, err := c.shard.rate(b, unlimited)
-		d := c.e.clock.Now().Sub(t)
-		c.rateNs += c.cost.of(c.shard.stats.Readings.Load()-before, int64(d))
-		c.shard.stats.RateNs.Add(int64(d))
+		done, err := c.rateUpTo(b, unlimited)
 		c.publish()
 		if err != nil {
 			return err
@@ -189,6 +186,16 @@ func (c *partition) rate(ctx context.Context, b Batch) error {
 			return err
 		}
 	}
+}
+
+// rateUpTo has the shard rate b, and notes what rating it again would cost.
+func (c *partition) rateUpTo(b Batch, last int64) (done bool, err error) {
+	t, before := c.e.clock.Now(), c.shard.stats.Readings.Load()
+	done, err = c.shard.rate(b, last)
+	d := c.e.clock.Now().Sub(t)
+	c.rateNs += c.cost.of(c.shard.stats.Readings.Load()-before, int64(d))
+	c.shard.stats.RateNs.Add(int64(d))
+	return done, err
 }
 
 // replayCost estimates how long rating takes where nothing else runs. The time that passed says too much: with more
@@ -241,7 +248,7 @@ func (c *partition) closeIfDue(ctx context.Context) error {
 
 // bookDue says whether the shard should change to a newer book: at most once a minute, sooner for held sessions.
 func (c *partition) bookDue() bool {
-	if c.e.ref.Next() <= c.shard.bookOffset {
+	if c.e.ref.Next() <= c.shard.bookOffset || c.named.Load() > maxBooks-3 { // two more may be on their way to the keeper
 		return false
 	}
 	every := c.e.cfg.BookEvery
@@ -297,7 +304,7 @@ func (c *partition) changeBook(book int64) {
 }
 
 func (c *partition) snapshotDue() bool {
-	return c.rateNs > int64(c.e.replayShare()) || c.sinceBooks >= maxBookChanges-2 ||
+	return c.rateNs > int64(c.e.replayShare()) || c.sinceBooks >= maxBookChanges-2 || c.named.Load() > maxBooks-6 ||
 		c.e.clock.Now().Sub(c.stateTime) > c.e.cfg.SnapshotAge
 }
 

@@ -192,6 +192,7 @@ type PartitionStats struct {
 	WatermarkMs, DurableMs                             int64
 	Blocks, Rows, Snapshots, RateNs                    int64
 	Recoveries                                         int64  // of the partition by this process, since it started
+	FallbackBefore, FallbackLedger                     int64  // 1: made from the snapshot before, from no snapshot
 	Halted                                             string // why it stands still; empty when it does not
 }
 
@@ -210,6 +211,7 @@ func (e *Engine) Stats() []PartitionStats {
 			st.Position, st.Committed, st.End = s.Position.Load(), s.Committed.Load(), s.End.Load()
 			st.WatermarkMs, st.DurableMs = s.Watermark.Load(), s.DurableMs.Load()
 			st.Blocks, st.Rows, st.Snapshots, st.RateNs = s.Blocks.Load(), s.Rows.Load(), s.Snapshots.Load(), s.RateNs.Load()
+			st.FallbackBefore, st.FallbackLedger = s.FallbackBefore.Load(), s.FallbackLedger.Load()
 		}
 		out = append(out, st)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
@@ -35,40 +36,19 @@ func (c *partition) recover(ctx context.Context) (*keeper, error) {
 	if err := c.checkBounds(commit.Offset, start, end); err != nil {
 		return nil, err
 	}
-	key, _ := c.e.ref.HashKey()
-	c.shard = newShard(c.p, &c.e.cfg, c.e.decoders, c.e.ref, key)
-	c.shard.stats.End.Store(end)
-	c.shard.stats.Committed.Store(commit.Offset)
-	c.counters.Store(c.shard.stats)
-	c.shard.block = <-c.free
-	c.shard.nextOffset = commit.Offset
-	if err := c.load(ctx, m); err != nil {
-		return nil, err
-	}
-	if m.Snapshot.Count == 0 && len(m.Books) > 0 {
-		c.shard.nextOffset = m.Books[0].From
-	}
-	if len(m.Books) == 0 {
-		m.Books = []BookChange{{From: c.shard.nextOffset, Book: c.e.ref.Next()}}
-		c.shard.bookOffset = m.Books[0].Book
-	}
-	if c.shard.nextOffset < start {
-		return nil, c.belowStart(c.shard.nextOffset, start)
-	}
-	if c.feed, err = c.e.source.Open(c.p, c.shard.nextOffset); err != nil {
-		return nil, fmt.Errorf("open %s at offset %d: %w", c.p, c.shard.nextOffset, err)
-	}
-	from := c.shard.nextOffset
-	if err := c.replay(ctx, m.Books, commit.Offset); err != nil {
-		c.feed.Close()
+	from, first, err := c.resume(ctx, commit.Offset, m, start, end)
+	if err != nil {
 		return nil, err
 	}
 	c.shard.block.reset(c.p, commit.Offset, c.shard.bookOffset)
-	c.stateAt, c.stateTime, c.sinceBooks = m.Snapshot.Offset, began, len(m.Books)-1
+	c.stateAt, c.stateTime, c.sinceBooks = m.Snapshot.Offset, began, len(booksSince(m.Books, m.Snapshot.Offset))-1
+	if from != fromSnapshot {
+		c.stateAt, c.stateTime = -1, time.Time{} // the next block takes a snapshot
+	}
 	c.publish()
-	c.log.Info("partition recovered", "snapshot", m.Snapshot.Offset, "replayed", commit.Offset-from, "offset", commit.Offset,
+	c.log.Info("partition recovered", "from", from.String(), "snapshot", first, "replayed", commit.Offset-first, "offset", commit.Offset,
 		"end", end, "plans", len(m.Plans), "sessions", c.shard.sessions.live, "took", c.e.clock.Now().Sub(began))
-	return c.newKeeper(commit.Offset, m), nil
+	return c.newKeeper(commit.Offset, m, from), nil
 }
 
 // metadata reads the plan beside the committed offset, and refuses to go on where that would lose or double.
@@ -165,6 +145,11 @@ func (c *partition) checkReplay(commit Commit, m *Metadata) error {
 	return nil
 }
 
+// sameRules says that what the metadata speaks of was rated as this engine would rate it.
+func (c *partition) sameRules(m *Metadata) bool {
+	return m.RatingVersion == rating.RatingVersion && m.SliceMs == c.e.cfg.SliceMs && m.TimeoutMs == c.e.cfg.SessionTimeoutMs
+}
+
 // followBooks reads the reference log on, up to the books that the partition was rated with: another engine may
 // have seen them first.
 func (c *partition) followBooks(ctx context.Context, m *Metadata) error {
@@ -208,63 +193,6 @@ func (c *partition) belowStart(want, start int64) error {
 	}
 }
 
-// errLoaded ends a ReadLog early: all chunks are there.
-var errLoaded = errors.New("all chunks loaded")
-
-// load reads the snapshot that m names, if it names one.
-func (c *partition) load(ctx context.Context, m *Metadata) error {
-	ref := m.Snapshot
-	if ref.Count == 0 {
-		return nil
-	}
-	chunks := make(map[string][]byte, ref.Count)
-	for i := range int(ref.Count) {
-		chunks[string(snapshotKey(c.p, ref.ID, i))] = nil
-	}
-	missing := len(chunks)
-	_, err := c.e.logs.ReadLog(ctx, c.e.cfg.StateTopic, c.p.Number, ref.At, func(rec Record) error {
-		if have, ok := chunks[string(rec.Key)]; ok && have == nil && rec.Value != nil {
-			chunks[string(rec.Key)] = append([]byte{}, rec.Value...)
-			missing--
-		}
-		if missing == 0 {
-			return errLoaded
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, errLoaded) {
-		return fmt.Errorf("read snapshot %d of %s from %s at offset %d: %w", ref.ID, c.p, c.e.cfg.StateTopic, ref.At, err)
-	}
-	var bytes []byte
-	for i := range int(ref.Count) {
-		bytes = append(bytes, chunks[string(snapshotKey(c.p, ref.ID, i))]...)
-	}
-	bad := func(detail string) error {
-		return &Halt{
-			Reason: "snapshot-unusable", Partition: c.p,
-			Detail: fmt.Sprintf("snapshot %d on %s/%d at offset %d: %s", ref.ID, c.e.cfg.StateTopic, c.p.Number, ref.At, detail),
-			Do:     "see docs/runbook/snapshot-unusable.md",
-		}
-	}
-	if missing > 0 {
-		return bad(fmt.Sprintf("%d of %d chunks are missing", missing, ref.Count))
-	}
-	if int64(len(bytes)) != ref.Bytes || snapshot.Checksum(bytes) != ref.CRC {
-		return bad(fmt.Sprintf("%d bytes with checksum %08x, want %d with %08x", len(bytes), snapshot.Checksum(bytes), ref.Bytes, ref.CRC))
-	}
-	st, err := snapshot.Decode(bytes)
-	if err != nil {
-		return bad(err.Error())
-	}
-	if st.Topic != c.p.Topic || st.Partition != c.p.Number || st.NextOffset != ref.Offset {
-		return bad(fmt.Sprintf("it is of %s/%d at offset %d", st.Topic, st.Partition, st.NextOffset))
-	}
-	if err := c.shard.restore(st); err != nil {
-		return bad(err.Error())
-	}
-	return nil
-}
-
 // replay rates up to the committed offset without writing, changing books where they were changed. A change at
 // or beyond it belongs to a planned block: remake does it, and its rows are written.
 func (c *partition) replay(ctx context.Context, books []BookChange, to int64) error {
@@ -272,6 +200,7 @@ func (c *partition) replay(ctx context.Context, books []BookChange, to int64) er
 	s.mute = true
 	defer func() { s.mute = false }()
 	s.block.reset(c.p, s.nextOffset, s.bookOffset)
+	books = booksSince(books, s.nextOffset) // a snapshot has those of before behind it
 	for i, b := range books {
 		if s.bookOffset == 0 { // no snapshot: the first book is in force from the beginning, nothing is held yet
 			s.bookOffset = b.Book
@@ -300,7 +229,7 @@ func (c *partition) rateTo(ctx context.Context, last int64) error {
 		if err != nil {
 			return err
 		}
-		done, err := s.rate(b, last)
+		done, err := c.rateUpTo(b, last)
 		if err != nil {
 			return err
 		}

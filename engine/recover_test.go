@@ -212,30 +212,6 @@ func TestHalts(t *testing.T) {
 		w.logs[readings.String()] = w.logs[readings.String()][:20]
 	}, "offset-beyond-log-end", "the log ends at 20")
 
-	f("a chunk is missing", false, func(t *testing.T, w *world, _ *Engine) {
-		log, chunks := w.state(t)
-		log[chunks[1]].Key = []byte("gone")
-	}, "snapshot-unusable", "1 of ")
-	f("a chunk is a tombstone", false, func(t *testing.T, w *world, _ *Engine) {
-		log, chunks := w.state(t)
-		log[chunks[0]].Value = nil
-	}, "snapshot-unusable", "chunks are missing")
-	f("a byte changed", false, func(t *testing.T, w *world, _ *Engine) {
-		log, chunks := w.state(t)
-		v := slices.Clone(log[chunks[1]].Value)
-		v[17] ^= 4
-		log[chunks[1]].Value = v
-	}, "snapshot-unusable", "with checksum")
-	f("a chunk is short", false, func(t *testing.T, w *world, _ *Engine) {
-		log, chunks := w.state(t)
-		log[chunks[0]].Value = log[chunks[0]].Value[1:]
-	}, "snapshot-unusable", "bytes with checksum")
-	f("the checksum is of another snapshot", false, func(t *testing.T, w *world, _ *Engine) {
-		w.edit(t, func(_ *Commit, m *Metadata) { m.Snapshot.CRC++ })
-	}, "snapshot-unusable", "with checksum")
-	f("the snapshot is of another offset", false, func(t *testing.T, w *world, _ *Engine) {
-		w.edit(t, func(_ *Commit, m *Metadata) { m.Snapshot.Offset-- })
-	}, "snapshot-unusable", "it is of readings/0 at offset")
 	f("the reference log lost a tariff that a session has", false, func(_ *testing.T, w *world, e *Engine) {
 		decode := e.ref.decode
 		e.ref.decode = func(k, v []byte) (ReferenceRecord, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -250,15 +251,15 @@ func (w *settler) bury(ctx context.Context, p Partition, ref SnapshotRef) {
 	}
 }
 
-// sweep removes the chunks of p's snapshots that were begun before the time before and are not the one to keep.
-func (w *settler) sweep(ctx context.Context, logs LogReader, p Partition, keep, before uint64) error {
+// sweep removes the chunks of p's snapshots that were begun before the time before and are not among those to keep.
+func (w *settler) sweep(ctx context.Context, logs LogReader, p Partition, keep []uint64, before uint64) error {
 	prefix := fmt.Sprintf("%s/%d/", p.Topic, p.Number)
 	live := map[string]bool{}
 	_, err := logs.ReadLog(ctx, w.cfg.StateTopic, p.Number, 0, func(rec Record) error {
 		key := string(rec.Key)
 		rest, ours := strings.CutPrefix(key, prefix)
 		id, err := strconv.ParseUint(rest[:max(0, strings.IndexByte(rest, '/'))], 10, 64)
-		if ours && err == nil && id != keep && id < before {
+		if ours && err == nil && !slices.Contains(keep, id) && id < before {
 			live[key] = rec.Value != nil
 		}
 		return ctx.Err()

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"iter"
 
 	"github.com/wattline/wattline/rating"
 )
@@ -157,6 +158,8 @@ type Sink interface {
 type Ledger interface {
 	// LastBlock returns the newest block of p, ok false when there is none.
 	LastBlock(ctx context.Context, p Partition) (row BlockRow, ok bool, err error)
+	// Blocks yields the blocks of p in order of First. An error is the last thing it yields.
+	Blocks(ctx context.Context, p Partition) iter.Seq2[BlockRow, error]
 }
 
 // flagName is the text of a flag; ClickHouse has the same.

@@ -24,6 +24,18 @@ type shardStats struct {
 	Rows       atomic.Int64
 	Snapshots  atomic.Int64
 	RateNs     atomic.Int64 // time spent rating
+	// At its start, this life of the partition took: the snapshot before the newest, or no snapshot but all readings.
+	FallbackBefore, FallbackLedger atomic.Int64
 
 	touched int64 // of the shard's goroutine alone: keeps the first pass's loads
+}
+
+// fellBack notes what a recovery made the state from.
+func (s *shardStats) fellBack(to loaded) {
+	switch to {
+	case fromBefore:
+		s.FallbackBefore.Store(1)
+	case fromLedger:
+		s.FallbackLedger.Store(1)
+	}
 }

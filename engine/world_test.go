@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -335,6 +336,20 @@ func (w *world) LastBlock(_ context.Context, p Partition) (BlockRow, bool, error
 		return w.blocks[found], true, nil
 	}
 	return BlockRow{}, false, nil
+}
+
+func (w *world) Blocks(_ context.Context, p Partition) iter.Seq2[BlockRow, error] {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(w.blocks), func(b BlockRow) bool { return b.Partition != p })
+	slices.SortStableFunc(list, func(a, b BlockRow) int { return int(a.First - b.First) })
+	return func(yield func(BlockRow, error) bool) {
+		for _, b := range list {
+			if !yield(b, nil) {
+				return
+			}
+		}
+	}
 }
 
 // message is the test's wire format: a rating.Reading as JSON.
