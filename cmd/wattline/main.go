@@ -44,6 +44,7 @@ func commands() []command {
 		kafkaCommand(),
 		referenceLoadCommand(),
 		loadCommand(),
+		leaveCommand(),
 		adoptCommand(),
 		verifyCommand(),
 		migrateCommand(),

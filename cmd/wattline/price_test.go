@@ -306,6 +306,7 @@ func TestCommandLine(t *testing.T) {
 	f("load", exitUsage, "--readings is 0")
 	f("load --readings 5 --shape foo", exitUsage, "--shape \"foo\"")
 	f("adopt", exitUsage, "--topic is missing")
+	f("leave", exitUsage, "--engine is missing")
 	f("adopt --topic t", exitUsage, "--partition is missing")
 	f("adopt --topic t --partition 99999999999", exitUsage, "--partition 99999999999")
 	f("adopt --topic t --partition 1 --from x", exitUsage, "--from x is neither")

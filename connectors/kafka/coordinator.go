@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -83,6 +84,25 @@ func (o *coordinator) leave(ctx context.Context, memberID, instanceID string) er
 		},
 	}, 0, func(protocol.Message) kafkago.Error { return code })
 	return err
+}
+
+// RemoveMember takes an engine out of a group from outside, by its instance id, so that the group gives its partitions
+// away at once instead of keeping them until its session ends. ErrNoMember: the group has none of that name. What can be
+// tried again is, until ctx ends.
+func (c *Client) RemoveMember(ctx context.Context, group, instanceID string) error {
+	o := &coordinator{c: c, group: group}
+	for try := 1; ; try++ {
+		err := o.leave(ctx, "", instanceID)
+		var code kafkago.Error
+		switch v := verdictOf(err, classifyGroup); {
+		case err == nil:
+			return nil
+		case errors.As(err, &code) && code == kafkago.UnknownMemberId:
+			return fmt.Errorf("group %s: %w %q: its session has ended, it has left, or the name is another", group, ErrNoMember, instanceID)
+		case v != retry && v != relocate || sleep(ctx, backoff(try, c.cfg.BackoffMax)) != nil:
+			return fmt.Errorf("take engine %s out of group %s: %w", instanceID, group, err)
+		}
+	}
 }
 
 // topCode returns the error code of an answer as a whole; answers with codes in their parts alone have none.

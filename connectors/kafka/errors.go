@@ -113,6 +113,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// ErrNoMember says that a group has no engine of the name.
+var ErrNoMember = errors.New("no member is called")
+
 // ErrClosed means that the client or the group was closed.
 var ErrClosed = errors.New("kafka client is closed")
 

@@ -143,6 +143,7 @@ type runningSession struct {
 	Excl        *string `json:"excl"`
 	Incl        string  `json:"incl"`
 	Tariff      string  `json:"tariff"`
+	Partition   int32   `json:"partition"`
 	Offset      int64   `json:"offset"`
 }
 
