@@ -270,7 +270,10 @@ func (e *Engine) stop() error {
 			late = nil
 			<-c.ended
 		}
-		if c.err != nil && !lost(c.err) && !errors.Is(c.err, errStopped) {
+		switch {
+		case errors.Is(c.err, errStopTimeout):
+			errs = append(errs, fmt.Errorf("%s: %w", c.p, errStopTimeout))
+		case c.err != nil && !lost(c.err):
 			errs = append(errs, c.err)
 		}
 	}
@@ -278,7 +281,7 @@ func (e *Engine) stop() error {
 }
 
 // errStopTimeout ends a clean stop that takes too long.
-var errStopTimeout = errors.New("not durable within the stop time-out: the next start finishes it")
+var errStopTimeout = errors.New("not durable within the stop time-out: the next start finishes it, if release and configuration are the same")
 
 // blockAge is the age at which a partition's next block is closed.
 func (e *Engine) blockAge(p Partition, thin bool) time.Duration {

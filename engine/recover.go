@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -241,7 +240,8 @@ func (c *partition) rateTo(ctx context.Context, last int64) error {
 	return nil
 }
 
-// batch returns the batch at hand, or waits for the next one.
+// batch returns the batch at hand, or waits for the next one. A stop does not end it: an orderly stop leaves nothing to
+// replay and no plan, also one that comes while a recovery runs.
 func (c *partition) batch(ctx context.Context) (Batch, error) {
 	if c.pending != nil {
 		return c.pending, nil
@@ -253,15 +253,10 @@ func (c *partition) batch(ctx context.Context) (Batch, error) {
 		}
 		c.pending = b
 		return b, nil
-	case <-c.stop:
-		return nil, errStopped
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
-
-// errStopped ends a recovery that was asked to stop: it leaves everything as it was.
-var errStopped = errors.New("stopped while recovering")
 
 // restore takes the state of a snapshot.
 func (s *shard) restore(st *snapshot.State) error {
