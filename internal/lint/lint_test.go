@@ -6,6 +6,7 @@ import (
 	"go/importer"
 	"go/token"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -14,6 +15,14 @@ import (
 // TestMain: the standard library is read as the program is built, without cgo.
 func TestMain(m *testing.M) {
 	build.Default.CgoEnabled = false
+	if build.Default.GOROOT == "" { // a test that is built with -trimpath does not know it
+		root, err := exec.Command("go", "env", "GOROOT").Output()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		build.Default.GOROOT = strings.TrimSpace(string(root))
+	}
 	os.Exit(m.Run())
 }
 
