@@ -1,12 +1,9 @@
 package clickhouse
 
 import (
-	"fmt"
 	"strings"
 	"unsafe"
 
-	ch "github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
 	"github.com/wattline/wattline/engine"
@@ -33,11 +30,23 @@ const (
 // noDimension is what dimension says of limits and rounding.
 const noDimension = int8(rating.NumDimensions)
 
-// column is a column of an insert, and how its values get into a batch: the position in the list is the column's
-// number in the batch.
+// column is a column of an insert: what it is called, its type, and where its values are. Those are a slice of the
+// type's own Go type, a repeated, or a nullable.
 type column[T any] struct {
 	name, typ string
-	add       func(*T, driver.BatchColumn) error
+	of        func(*T) any
+}
+
+// repeated is n times one value of a LowCardinality(String).
+type repeated struct {
+	value string
+	n     int
+}
+
+// nullable is the values of a Nullable(Int64); where null is set there is none.
+type nullable struct {
+	values []int64
+	null   []bool
 }
 
 // names lists columns as an INSERT does.
@@ -47,85 +56,6 @@ func names[T any](list []column[T]) string {
 		n[i] = list[i].name
 	}
 	return strings.Join(n, ", ")
-}
-
-// types is what the driver is told of the columns; asString: see lows.
-func types[T any](list []column[T], asString bool) []ch.ColumnNameAndType {
-	n := make([]ch.ColumnNameAndType, len(list))
-	for i := range list {
-		n[i] = ch.ColumnNameAndType{Name: list[i].name, Type: list[i].typ}
-		if asString && list[i].typ == typeLow {
-			n[i].Type = "String"
-		}
-	}
-	return n
-}
-
-// send appends every column of data to the batch and sends it, once. All columns have rows values, which is
-// checked (C3): the driver's HTTP side would send an empty body for a ragged batch, and ClickHouse says OK to it.
-func send[T any](batch driver.Batch, list []column[T], data *T, rows int) error {
-	for i := range list {
-		if err := list[i].add(data, batch.Column(i)); err != nil {
-			_ = batch.Abort()
-			return fmt.Errorf("column %s: %w", list[i].name, err)
-		}
-	}
-	for i, c := range batch.Columns() {
-		if c.Rows() != rows {
-			_ = batch.Abort()
-			return fmt.Errorf("column %s has %d values, want %d", list[i].name, c.Rows(), rows)
-		}
-	}
-	return batch.Send()
-}
-
-// lows appends the columns of type LowCardinality(String). Over HTTP they are sent as String and the server makes the
-// dictionary: the driver's own asks a map for every value, five times a row (measured: half of what an insert costs us).
-// The native protocol wants the table's own types.
-type lows struct {
-	asString bool
-	box      map[string]any // strings seen before as the driver takes them, so that one costs no allocation
-	same     []string       // scratch of constants
-}
-
-// maxBoxed empties the box when it has grown beyond what LowCardinality is meant for.
-const maxBoxed = 1 << 16
-
-func (l *lows) boxed(s string) any {
-	if v, ok := l.box[s]; ok {
-		return v
-	}
-	if l.box == nil || len(l.box) >= maxBoxed {
-		l.box = map[string]any{}
-	}
-	own := strings.Clone(s) // the caller's string may lie in a buffer that is filled again
-	v := any(own)
-	l.box[own] = v
-	return v
-}
-
-// low appends values. Runs of one value, which rows of one session are, are looked up once.
-func (l *lows) low(c driver.BatchColumn, values []string) error {
-	if l.asString {
-		return c.Append(values)
-	}
-	var last string
-	var v any
-	for i, s := range values {
-		if i == 0 || s != last {
-			last, v = s, l.boxed(s)
-		}
-		if err := c.AppendRow(v); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lowConst appends n times s.
-func (l *lows) lowConst(c driver.BatchColumn, s string, n int) error {
-	l.same = fill(l.same, n, s)
-	return l.low(c, l.same)
 }
 
 // uuids is ids as the driver's type, which has the same layout; it shares the memory.
@@ -153,7 +83,7 @@ func fill[T any](s []T, n int, v T) []T {
 type chargeColumns struct {
 	rows  *engine.ChargeRows
 	topic string
-	lows
+
 	partition []int32
 	first     []int64
 
@@ -163,7 +93,7 @@ type chargeColumns struct {
 	period                        []uint32
 	periodStart, from, to         []int64
 	energy, duration, incl, price []int64
-	excl                          []*int64 // into the rows
+	excl                          nullable
 	vat                           []int32
 }
 
@@ -177,7 +107,8 @@ func (c *chargeColumns) set(p engine.Partition, first int64, r *engine.ChargeRow
 	c.period, c.periodStart = resize(c.period, n), resize(c.periodStart, n)
 	c.from, c.to, c.vat = resize(c.from, n), resize(c.to, n), resize(c.vat, n)
 	c.energy, c.duration = resize(c.energy, n), resize(c.duration, n)
-	c.excl, c.incl, c.price = resize(c.excl, n), resize(c.incl, n), resize(c.price, n)
+	c.excl.values, c.excl.null = resize(c.excl.values, n), resize(c.excl.null, n)
+	c.incl, c.price = resize(c.incl, n), resize(c.price, n)
 	for i := range r.Charge {
 		x := &r.Charge[i]
 		c.kind[i], c.dimension[i], c.split[i] = int8(x.Kind), noDimension, int8(x.Split)
@@ -187,50 +118,44 @@ func (c *chargeColumns) set(p engine.Partition, first int64, r *engine.ChargeRow
 		c.element[i], c.component[i], c.interpolated[i] = x.Element, x.Component, x.Interpolated
 		c.period[i], c.periodStart[i], c.from[i], c.to[i] = x.Period, x.PeriodStartMs, x.FromMs, x.ToMs
 		c.energy[i], c.duration[i] = x.EnergyMwh, x.DurationMs
-		c.excl[i], c.incl[i], c.price[i], c.vat[i] = &x.ExclMicros, x.InclMicros, x.PriceNano, x.VAT
-		if x.ExclUnknown {
-			c.excl[i] = nil
-		}
+		c.excl.values[i], c.excl.null[i] = x.ExclMicros, x.ExclUnknown
+		c.incl[i], c.price[i], c.vat[i] = x.InclMicros, x.PriceNano, x.VAT
 	}
 }
 
 // release drops the caller's rows and keeps the capacity.
-func (c *chargeColumns) release() {
-	clear(c.excl)
-	c.rows = nil
-}
+func (c *chargeColumns) release() { c.rows = nil }
 
 // chargeList is the columns of an insert into charges, in the order of the schema.
 func chargeList() []column[chargeColumns] {
 	type cc = chargeColumns
-	type bc = driver.BatchColumn
 	return []column[cc]{
-		{"topic", typeLow, func(c *cc, b bc) error { return c.lowConst(b, c.topic, len(c.first)) }},
-		{"partition", "Int32", func(c *cc, b bc) error { return b.Append(c.partition) }},
-		{"block_first", typeInt, func(c *cc, b bc) error { return b.Append(c.first) }},
-		{"position", typeInt, func(c *cc, b bc) error { return b.Append(c.rows.Position) }},
-		{"line", "UInt16", func(c *cc, b bc) error { return b.Append(c.rows.Line) }},
-		{"session_id", "UUID", func(c *cc, b bc) error { return b.Append(uuids(c.rows.SessionID)) }},
-		{"charge_point", "String", func(c *cc, b bc) error { return b.Append(c.rows.ChargePoint) }},
-		{"connector", "Int32", func(c *cc, b bc) error { return b.Append(c.rows.Connector) }},
-		{"location", typeLow, func(c *cc, b bc) error { return c.low(b, c.rows.Location) }},
-		{"tariff", typeLow, func(c *cc, b bc) error { return c.low(b, c.rows.Tariff) }},
-		{"currency", typeLow, func(c *cc, b bc) error { return c.low(b, c.rows.Currency) }},
-		{"kind", typeKind, func(c *cc, b bc) error { return b.Append(c.kind) }},
-		{"dimension", typeDimension, func(c *cc, b bc) error { return b.Append(c.dimension) }},
-		{"split", typeSplit, func(c *cc, b bc) error { return b.Append(c.split) }},
-		{"element", "Int16", func(c *cc, b bc) error { return b.Append(c.element) }},
-		{"component", "Int16", func(c *cc, b bc) error { return b.Append(c.component) }},
-		{"interpolated", "Bool", func(c *cc, b bc) error { return b.Append(c.interpolated) }},
-		{"period", "UInt32", func(c *cc, b bc) error { return b.Append(c.period) }},
-		{"period_start", typeTime, func(c *cc, b bc) error { return b.Append(c.periodStart) }},
-		{"from_time", typeTime, func(c *cc, b bc) error { return b.Append(c.from) }},
-		{"to_time", typeTime, func(c *cc, b bc) error { return b.Append(c.to) }},
-		{"energy_mwh", typeInt, func(c *cc, b bc) error { return b.Append(c.energy) }},
-		{"duration_ms", typeInt, func(c *cc, b bc) error { return b.Append(c.duration) }},
-		{"excl_micros", typeNull, func(c *cc, b bc) error { return b.Append(c.excl) }},
-		{"incl_micros", typeInt, func(c *cc, b bc) error { return b.Append(c.incl) }},
-		{"price_nano", typeInt, func(c *cc, b bc) error { return b.Append(c.price) }},
-		{"vat_bp", "Int32", func(c *cc, b bc) error { return b.Append(c.vat) }},
+		{"topic", typeLow, func(c *cc) any { return repeated{c.topic, len(c.first)} }},
+		{"partition", "Int32", func(c *cc) any { return c.partition }},
+		{"block_first", typeInt, func(c *cc) any { return c.first }},
+		{"position", typeInt, func(c *cc) any { return c.rows.Position }},
+		{"line", "UInt16", func(c *cc) any { return c.rows.Line }},
+		{"session_id", "UUID", func(c *cc) any { return uuids(c.rows.SessionID) }},
+		{"charge_point", "String", func(c *cc) any { return c.rows.ChargePoint }},
+		{"connector", "Int32", func(c *cc) any { return c.rows.Connector }},
+		{"location", typeLow, func(c *cc) any { return c.rows.Location }},
+		{"tariff", typeLow, func(c *cc) any { return c.rows.Tariff }},
+		{"currency", typeLow, func(c *cc) any { return c.rows.Currency }},
+		{"kind", typeKind, func(c *cc) any { return c.kind }},
+		{"dimension", typeDimension, func(c *cc) any { return c.dimension }},
+		{"split", typeSplit, func(c *cc) any { return c.split }},
+		{"element", "Int16", func(c *cc) any { return c.element }},
+		{"component", "Int16", func(c *cc) any { return c.component }},
+		{"interpolated", "Bool", func(c *cc) any { return c.interpolated }},
+		{"period", "UInt32", func(c *cc) any { return c.period }},
+		{"period_start", typeTime, func(c *cc) any { return c.periodStart }},
+		{"from_time", typeTime, func(c *cc) any { return c.from }},
+		{"to_time", typeTime, func(c *cc) any { return c.to }},
+		{"energy_mwh", typeInt, func(c *cc) any { return c.energy }},
+		{"duration_ms", typeInt, func(c *cc) any { return c.duration }},
+		{"excl_micros", typeNull, func(c *cc) any { return c.excl }},
+		{"incl_micros", typeInt, func(c *cc) any { return c.incl }},
+		{"price_nano", typeInt, func(c *cc) any { return c.price }},
+		{"vat_bp", "Int32", func(c *cc) any { return c.vat }},
 	}
 }

@@ -144,13 +144,13 @@ func TestColumnsMatchSchema(t *testing.T) {
 		}
 	}
 	var charges, sessions, blocks []nt
-	for _, c := range types(chargeList(), false) {
+	for _, c := range types(chargeList()) {
 		charges = append(charges, nt{c.Name, c.Type})
 	}
-	for _, c := range types(sessionList(), false) {
+	for _, c := range types(sessionList()) {
 		sessions = append(sessions, nt{c.Name, c.Type})
 	}
-	for _, c := range types(blockList(), false) {
+	for _, c := range types(blockList()) {
 		blocks = append(blocks, nt{c.Name, c.Type})
 	}
 	f("charges", charges)

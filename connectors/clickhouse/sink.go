@@ -48,12 +48,26 @@ func (s *Store) Insert(ctx context.Context, in *engine.Insert) error {
 }
 
 func insert[T any](ctx context.Context, s *Store, in *engine.Insert, list []column[T], data *T, rows int) error {
-	ctx = ch.Context(ctx, ch.WithQueryID(in.QueryID), ch.WithSettings(insertSettings(in)), ch.WithColumnNamesAndTypes(types(list, s.cfg.Protocol == HTTP)))
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO "+s.table(in.Table.String())+" ("+names(list)+")")
-	if err != nil {
-		return err
+	sql := "INSERT INTO " + s.table(in.Table.String()) + " (" + names(list) + ")"
+	settings := insertSettings(in)
+	if s.cfg.Protocol == Native {
+		ctx = ch.Context(ctx, ch.WithQueryID(in.QueryID), ch.WithSettings(settings), ch.WithColumnNamesAndTypes(types(list)))
+		batch, err := s.conn.PrepareBatch(ctx, sql)
+		if err != nil {
+			return err
+		}
+		return sendBatch(batch, list, data, rows)
 	}
-	return send(batch, list, data, rows)
+	w := s.wires.get()
+	defer s.wires.put(w)
+	body := &nativeBody{columns: len(list), next: -1, rows: rows, add: adder(list, data, rows), buf: &w.buf, pack: w.pack}
+	if w.pack != nil {
+		settings["decompress"] = 1 // the body is in ClickHouse's own frames
+	}
+	ctx = ch.Context(ctx, ch.WithQueryID(in.QueryID), ch.WithSettings(settings))
+	err := s.conn.InsertFormat(ctx, "Native", sql, body)
+	body.detach()
+	return err
 }
 
 // insertSettings are the same for every attempt, whatever the user's profile says: other ones would split the rows

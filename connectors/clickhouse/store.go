@@ -20,6 +20,7 @@ type Store struct {
 	// free holds scratch columns between inserts; as many as there are inserts at the same time.
 	charges  sync.Pool
 	sessions sync.Pool
+	wires    wires
 }
 
 var (
@@ -40,8 +41,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open ClickHouse %s: %w", strings.Join(cfg.Addrs, ","), classify(err))
 	}
 	s := &Store{cfg: cfg, conn: conn}
-	s.charges.New = func() any { return &chargeColumns{lows: lows{asString: cfg.Protocol == HTTP}} }
-	s.sessions.New = func() any { return &sessionColumns{lows: lows{asString: cfg.Protocol == HTTP}} }
+	s.charges.New = func() any { return &chargeColumns{} }
+	s.sessions.New = func() any { return &sessionColumns{} }
+	s.wires = newWires(cfg.Compression, cfg.MaxConns)
 	ctx, cancel := context.WithTimeout(ctx, cfg.QueryTimeout)
 	defer cancel()
 	if err := conn.Ping(ctx); err != nil {
