@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -52,6 +53,34 @@ func (c *monthCache) of(ms int64) int32 {
 }
 
 func newBlock() *Block { return &Block{hash: xxhash.New()} }
+
+// blockPool holds Blocks between their uses, for all partitions of an engine. The one that came back last is used next:
+// its columns are as large as blocks of late, and still in a cache. So there are as many as are really in flight, and
+// fresh memory, the dearest there is, is touched only when more are.
+type blockPool struct {
+	mu   sync.Mutex
+	free []*Block
+}
+
+func (p *blockPool) get() *Block {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.free)
+	if n == 0 {
+		return newBlock()
+	}
+	b := p.free[n-1]
+	p.free = p.free[:n-1]
+	return b
+}
+
+// put takes a Block that nobody uses any longer. What was in it is gone.
+func (p *blockPool) put(b *Block) {
+	b.reset(Partition{}, 0, 0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.free = append(p.free, b)
+}
 
 // reset empties b and begins the range at first.
 func (b *Block) reset(p Partition, first, book int64) {
@@ -111,20 +140,71 @@ func (b *Block) keep(tx []byte) string {
 	return unsafe.String(&b.text[n], len(tx))
 }
 
-func (r *ChargeRows) reset() {
-	r.Position, r.Line, r.SessionID = r.Position[:0], r.Line[:0], r.SessionID[:0]
-	r.ChargePoint, r.Connector, r.Location = r.ChargePoint[:0], r.Connector[:0], r.Location[:0]
-	r.Tariff, r.Currency, r.Charge = r.Tariff[:0], r.Currency[:0], r.Charge[:0]
+// rowsMin is the capacity that the columns of a Block begin with.
+const rowsMin = 256
+
+func (r *ChargeRows) reset() { r.setLen(0) }
+
+// grow appends a row, whose values are whatever was there before, and returns its number. The columns have one
+// capacity, so this looks at one.
+func (r *ChargeRows) grow() int {
+	n := len(r.Position)
+	if n == cap(r.Position) {
+		r.reserve(max(rowsMin, 2*n))
+	}
+	r.setLen(n + 1)
+	return n
 }
 
-func (r *SessionRows) reset() {
-	r.Version, r.SessionID, r.ChargePoint = r.Version[:0], r.SessionID[:0], r.ChargePoint[:0]
-	r.Connector, r.Transaction, r.Location = r.Connector[:0], r.Transaction[:0], r.Location[:0]
-	r.Tariff, r.TariffFrom, r.Currency, r.Zone = r.Tariff[:0], r.TariffFrom[:0], r.Currency[:0], r.Zone[:0]
-	r.Status, r.StartMs, r.LastMs = r.Status[:0], r.StartMs[:0], r.LastMs[:0]
-	r.StartMwh, r.LastMwh, r.Total = r.StartMwh[:0], r.LastMwh[:0], r.Total[:0]
-	r.AccruedExcl, r.AccruedIncl, r.Flags = r.AccruedExcl[:0], r.AccruedIncl[:0], r.Flags[:0]
-	r.Readings, r.HeldReason, r.FirstOffset = r.Readings[:0], r.HeldReason[:0], r.FirstOffset[:0]
+func (r *ChargeRows) reserve(n int) {
+	r.Position, r.Line, r.SessionID = widen(r.Position, n), widen(r.Line, n), widen(r.SessionID, n)
+	r.ChargePoint, r.Connector, r.Location = widen(r.ChargePoint, n), widen(r.Connector, n), widen(r.Location, n)
+	r.Tariff, r.Currency, r.Charge = widen(r.Tariff, n), widen(r.Currency, n), widen(r.Charge, n)
+}
+
+func (r *ChargeRows) setLen(n int) {
+	r.Position, r.Line, r.SessionID = r.Position[:n], r.Line[:n], r.SessionID[:n]
+	r.ChargePoint, r.Connector, r.Location = r.ChargePoint[:n], r.Connector[:n], r.Location[:n]
+	r.Tariff, r.Currency, r.Charge = r.Tariff[:n], r.Currency[:n], r.Charge[:n]
+}
+
+// widen returns s with capacity n, exactly: append would round each column's up to another one.
+func widen[T any](s []T, n int) []T {
+	wide := make([]T, len(s), n)
+	copy(wide, s)
+	return wide
+}
+
+func (r *SessionRows) reset() { r.setLen(0) }
+
+// grow appends a row, whose values are whatever was there before, and returns its number.
+func (r *SessionRows) grow() int {
+	n := len(r.Version)
+	if n == cap(r.Version) {
+		r.reserve(max(rowsMin, 2*n))
+	}
+	r.setLen(n + 1)
+	return n
+}
+
+func (r *SessionRows) reserve(n int) {
+	r.Version, r.SessionID, r.ChargePoint = widen(r.Version, n), widen(r.SessionID, n), widen(r.ChargePoint, n)
+	r.Connector, r.Transaction, r.Location = widen(r.Connector, n), widen(r.Transaction, n), widen(r.Location, n)
+	r.Tariff, r.TariffFrom, r.Currency, r.Zone = widen(r.Tariff, n), widen(r.TariffFrom, n), widen(r.Currency, n), widen(r.Zone, n)
+	r.Status, r.StartMs, r.LastMs = widen(r.Status, n), widen(r.StartMs, n), widen(r.LastMs, n)
+	r.StartMwh, r.LastMwh, r.Total = widen(r.StartMwh, n), widen(r.LastMwh, n), widen(r.Total, n)
+	r.AccruedExcl, r.AccruedIncl, r.Flags = widen(r.AccruedExcl, n), widen(r.AccruedIncl, n), widen(r.Flags, n)
+	r.Readings, r.HeldReason, r.FirstOffset = widen(r.Readings, n), widen(r.HeldReason, n), widen(r.FirstOffset, n)
+}
+
+func (r *SessionRows) setLen(n int) {
+	r.Version, r.SessionID, r.ChargePoint = r.Version[:n], r.SessionID[:n], r.ChargePoint[:n]
+	r.Connector, r.Transaction, r.Location = r.Connector[:n], r.Transaction[:n], r.Location[:n]
+	r.Tariff, r.TariffFrom, r.Currency, r.Zone = r.Tariff[:n], r.TariffFrom[:n], r.Currency[:n], r.Zone[:n]
+	r.Status, r.StartMs, r.LastMs = r.Status[:n], r.StartMs[:n], r.LastMs[:n]
+	r.StartMwh, r.LastMwh, r.Total = r.StartMwh[:n], r.LastMwh[:n], r.Total[:n]
+	r.AccruedExcl, r.AccruedIncl, r.Flags = r.AccruedExcl[:n], r.AccruedIncl[:n], r.Flags[:n]
+	r.Readings, r.HeldReason, r.FirstOffset = r.Readings[:n], r.HeldReason[:n], r.FirstOffset[:n]
 }
 
 // Sums adds the rows up: what a read-back of them must say.

@@ -37,18 +37,14 @@ func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
 		return
 	}
 	plan, place := &s.plans.info[ss.Plan], &s.places.info[ss.Place]
-	id := SessionUUID(ss)
+	id, name := SessionUUID(ss), s.names.list[ss.ChargePoint]
 	for i := range charges {
 		rows := s.block.charges(s.block.month.of(charges[i].FromMs))
-		rows.Position = append(rows.Position, s.position)
-		rows.Line = append(rows.Line, uint16(ss.Lines))
-		rows.SessionID = append(rows.SessionID, id)
-		rows.ChargePoint = append(rows.ChargePoint, s.names.list[ss.ChargePoint])
-		rows.Connector = append(rows.Connector, ss.Connector)
-		rows.Location = append(rows.Location, place.location)
-		rows.Tariff = append(rows.Tariff, plan.tariff)
-		rows.Currency = append(rows.Currency, plan.currency)
-		rows.Charge = append(rows.Charge, charges[i])
+		j := rows.grow()
+		rows.Position[j], rows.Line[j], rows.SessionID[j] = s.position, uint16(ss.Lines), id
+		rows.ChargePoint[j], rows.Connector[j], rows.Location[j] = name, ss.Connector, place.location
+		rows.Tariff[j], rows.Currency[j] = plan.tariff, plan.currency
+		rows.Charge[j] = charges[i]
 		ss.Lines++
 	}
 	ss.Version = s.position
@@ -140,20 +136,6 @@ func (r *SessionRows) find(id [16]byte, version int64) int {
 		}
 	}
 	return len(r.Version)
-}
-
-// grow appends an empty row.
-func (r *SessionRows) grow() {
-	r.Version, r.SessionID, r.ChargePoint = append(r.Version, 0), append(r.SessionID, [16]byte{}), append(r.ChargePoint, "")
-	r.Connector, r.Transaction, r.Location = append(r.Connector, 0), append(r.Transaction, ""), append(r.Location, "")
-	r.Tariff, r.TariffFrom = append(r.Tariff, ""), append(r.TariffFrom, 0)
-	r.Currency, r.Zone = append(r.Currency, ""), append(r.Zone, "")
-	r.Status, r.StartMs, r.LastMs = append(r.Status, 0), append(r.StartMs, 0), append(r.LastMs, 0)
-	r.StartMwh, r.LastMwh = append(r.StartMwh, 0), append(r.LastMwh, 0)
-	r.Total = append(r.Total, rating.Total{})
-	r.AccruedExcl, r.AccruedIncl = append(r.AccruedExcl, 0), append(r.AccruedIncl, 0)
-	r.Flags, r.Readings = append(r.Flags, 0), append(r.Readings, 0)
-	r.HeldReason, r.FirstOffset = append(r.HeldReason, ""), append(r.FirstOffset, 0)
 }
 
 // rejectMessage is the record for topic wattline.rejects (docs/formats/reject.md). It has the coordinates and

@@ -42,6 +42,7 @@ type Engine struct {
 	clock      Clock
 	decoders   Decoders
 	ref        *Reference
+	blocks     blockPool
 	install    func() (Message, error)
 	log        *slog.Logger
 	membership Membership

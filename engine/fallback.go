@@ -30,7 +30,8 @@ func (u *unusable) Error() string { return u.why }
 // one before, then all readings since the first block, and tells what it does instead of what. first is the offset
 // from which it rated.
 func (c *partition) resume(ctx context.Context, committed int64, m *Metadata, start, end int64) (from loaded, first int64, err error) {
-	block := <-c.free
+	<-c.free
+	block := c.e.blocks.get()
 	fresh := func() {
 		key, _ := c.e.ref.HashKey()
 		c.shard = newShard(c.p, &c.e.cfg, c.e.decoders, c.e.ref, key)

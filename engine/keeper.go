@@ -178,7 +178,8 @@ func (k *keeper) advance(f *flight) {
 		st.Snapshots.Add(1)
 	}
 	k.dirty = true
-	k.c.free <- f.block
+	k.c.e.blocks.put(f.block)
+	k.c.free <- struct{}{}
 }
 
 // complete takes a new snapshot as the newest. The one before it is the newest that could be read: one that could

@@ -25,7 +25,7 @@ type partition struct {
 	feed  Feed
 
 	closed    chan closedBlock
-	free      chan *Block
+	free      chan struct{} // one for each block that may still be taken
 	questions chan func(*shard)
 	counters  atomic.Pointer[shardStats] // of shard, once it is there
 	rating    atomic.Bool                // recovered, and taking what comes
@@ -61,11 +61,11 @@ const blocksInFlight = 2
 func newPartition(e *Engine, p Partition) *partition {
 	c := &partition{
 		e: e, p: p, log: e.log.With("partition", p.String()),
-		closed: make(chan closedBlock), free: make(chan *Block, blocksInFlight+1), questions: make(chan func(*shard)),
+		closed: make(chan closedBlock), free: make(chan struct{}, blocksInFlight+1), questions: make(chan func(*shard)),
 		stop: make(chan struct{}), ended: make(chan struct{}), age: e.cfg.BlockAge, stateAt: -1,
 	}
 	for range blocksInFlight + 1 {
-		c.free <- newBlock()
+		c.free <- struct{}{}
 	}
 	return c
 }
@@ -333,8 +333,8 @@ func (c *partition) hand(ctx context.Context, b closedBlock) error {
 func (c *partition) takeFree(ctx context.Context) (*Block, error) {
 	for {
 		select {
-		case b := <-c.free:
-			return b, nil
+		case <-c.free:
+			return c.e.blocks.get(), nil
 		case ask := <-c.questions:
 			ask(c.shard)
 		case <-ctx.Done():
