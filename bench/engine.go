@@ -96,7 +96,7 @@ func engineChild(ctx context.Context, in *json.Decoder, out *json.Encoder) error
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	client, err := kafka.New(kafka.Config{
-		Brokers: []string{spec.Kafka}, Logger: logger, Produce: kafka.ProduceConfig{Compression: kafka.CompressionLZ4}, // as `wattline run`
+		Brokers: []string{spec.Kafka}, Insecure: true, Logger: logger, Produce: kafka.ProduceConfig{Compression: kafka.CompressionLZ4}, // as `wattline run`
 		Group: kafka.GroupConfig{ID: spec.Group, InstanceID: spec.Group, Topics: []string{spec.Topics.Readings}},
 	})
 	if err != nil {

@@ -93,7 +93,7 @@ func (p *pipe) run(ctx context.Context) (*PipeResult, error) {
 	cfg := p.cfg
 	res := p.result()
 	var err error
-	if p.client, err = kafka.New(kafka.Config{Brokers: []string{p.s.kafka}}); err != nil {
+	if p.client, err = kafka.New(kafka.Config{Brokers: []string{p.s.kafka}, Insecure: true}); err != nil {
 		return nil, err
 	}
 	defer p.client.Close()

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,13 +13,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
-
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/certs"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/invariant"
 )
@@ -99,7 +95,7 @@ func engineConfig(cfg *config.Config, id string) engine.Config {
 func kafkaConfig(cfg *config.Config, id string, brokers []string, log *slog.Logger) (kafka.Config, error) {
 	k := &cfg.Kafka
 	c := kafka.Config{
-		Brokers: brokers, ClientID: "wattline-" + id, RequestTimeout: k.RequestTimeout, MetadataInterval: k.MetadataInterval, Logger: log,
+		Brokers: brokers, Insecure: k.Insecure, ClientID: "wattline-" + id, RequestTimeout: k.RequestTimeout, MetadataInterval: k.MetadataInterval, Logger: log,
 		Fetch: kafka.FetchConfig{
 			MinBytes: int(k.FetchMinBytes), MaxWait: k.FetchMaxWait, MaxBytesPerPartition: int(k.FetchPartition), MaxBytes: int(k.FetchBytes),
 			QueueDepth: int(k.FetchQueue), PoolBytes: int(k.FetchPool),
@@ -115,51 +111,22 @@ func kafkaConfig(cfg *config.Config, id string, brokers []string, log *slog.Logg
 	for _, r := range k.Readings {
 		c.Group.Topics = append(c.Group.Topics, r.Topic)
 	}
-	var err error
-	if c.TLS, err = kafkaTLS(k); err != nil {
-		return kafka.Config{}, err
+	if k.SASL != "none" {
+		c.Login = kafka.Login{Mechanism: k.SASL, User: k.SASLUser, Password: k.SASLPassword}
 	}
-	if c.SASL, err = kafkaSASL(k); err != nil {
+	var err error
+	if c.TLS, err = clientTLS("kafka", &k.TLS); err != nil {
 		return kafka.Config{}, err
 	}
 	return c, nil
 }
 
-func kafkaTLS(k *config.Kafka) (*tls.Config, error) {
-	if !k.TLS {
+// clientTLS is nil where the section has no TLS.
+func clientTLS(section string, t *config.TLS) (*tls.Config, error) {
+	if !t.On {
 		return nil, nil //nolint:nilnil // no encryption is a configuration of its own
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if k.TLSCAFile == "" {
-		return c, nil
-	}
-	pem, err := os.ReadFile(k.TLSCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("kafka.tls_ca_file: %w", err)
-	}
-	c.RootCAs = x509.NewCertPool()
-	if !c.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("kafka.tls_ca_file: %s holds no PEM certificate", k.TLSCAFile)
-	}
-	return c, nil
-}
-
-func kafkaSASL(k *config.Kafka) (sasl.Mechanism, error) {
-	switch k.SASL {
-	case "plain":
-		return plain.Mechanism{Username: k.SASLUser, Password: k.SASLPassword}, nil
-	case "scram-sha-256", "scram-sha-512":
-		algorithm := scram.SHA256
-		if k.SASL == "scram-sha-512" {
-			algorithm = scram.SHA512
-		}
-		m, err := scram.Mechanism(algorithm, k.SASLUser, k.SASLPassword)
-		if err != nil {
-			return nil, fmt.Errorf("kafka.sasl_password: %w", err)
-		}
-		return m, nil
-	}
-	return nil, nil //nolint:nilnil // no log-in is a configuration of its own
+	return certs.Client(section, certs.Files{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile, ServerName: t.ServerName})
 }
 
 // clickhouseConfig is the store's part; addrs and password are those of the configuration or of the embedded store.

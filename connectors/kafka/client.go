@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -20,6 +21,9 @@ type Client struct {
 	pool      *bufferPool
 	inflater  *inflater
 	leaders   leaderCache
+
+	// reached: a broker has answered more than what it answers to anybody.
+	reached atomic.Bool
 
 	mu          sync.Mutex
 	conns       map[net.Conn]struct{}
@@ -39,11 +43,14 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c.leaders.topics = map[string]topicMeta{}
+	login, err := c.cfg.Login.mechanism()
+	if err != nil {
+		return nil, err
+	}
 	c.transport = &kafkago.Transport{
-		Dial:     c.dial,
+		Dial:     c.dial, // which speaks TLS itself: what goes wrong there can then be explained
 		ClientID: c.cfg.ClientID,
-		TLS:      c.cfg.TLS,
-		SASL:     c.cfg.SASL,
+		SASL:     login,
 		// The transport's own view of the cluster is not used: it is up to its TTL old, and an error in it is only
 		// noticed at the next turn. Requests carry the address that our own metadata gave. No topics: the smallest answer.
 		MetadataTopics: []string{},
@@ -79,6 +86,13 @@ func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
+	if conn, err = c.track(conn); err != nil {
+		return nil, err
+	}
+	return c.secure(ctx, conn, address)
+}
+
+func (c *Client) track(conn net.Conn) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -196,7 +210,10 @@ func (c *Client) send(ctx context.Context, address string, r *call, extra time.D
 	r.clientID = c.cfg.ClientID
 	res, err := c.transport.RoundTrip(ctx, c.netAddr(address), r)
 	if err != nil {
-		return nil, c.requestError(r.msg.ApiKey(), address, err)
+		return nil, c.requestError(ctx, r.msg.ApiKey(), address, err)
+	}
+	if r.msg.ApiKey() != protocol.ApiVersions { // that is answered before the log-in
+		c.reached.Store(true)
 	}
 	return res.(*reply).Message, nil
 }
@@ -208,7 +225,7 @@ func (c *Client) netAddr(address string) net.Addr {
 	return kafkago.TCP(address)
 }
 
-func (c *Client) requestError(api protocol.ApiKey, address string, err error) error {
+func (c *Client) requestError(ctx context.Context, api protocol.ApiKey, address string, err error) error {
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
@@ -217,6 +234,9 @@ func (c *Client) requestError(api protocol.ApiKey, address string, err error) er
 	}
 	if address == anyBroker {
 		address = strings.Join(c.cfg.Brokers, ",")
+	}
+	if wrong := c.misconfigured(ctx, address, err); wrong != nil {
+		return wrong
 	}
 	return fmt.Errorf("%s request to broker %s: %w", api, address, err)
 }

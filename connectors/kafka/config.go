@@ -9,8 +9,6 @@ import (
 	"net"
 	"slices"
 	"time"
-
-	"github.com/segmentio/kafka-go/sasl"
 )
 
 // Config is all that this package can be told. Only Brokers is needed; Group only to join a group.
@@ -19,10 +17,14 @@ type Config struct {
 	Brokers []string
 	// ClientID names this program in the broker's logs and quotas. Default: "wattline".
 	ClientID string
-	// TLS switches encryption on. Default: nil, plain text.
+	// TLS switches encryption on. Without ServerName the certificate must name the host that is dialled. Default: nil,
+	// plain text, which is refused to brokers of other machines unless Insecure.
 	TLS *tls.Config
-	// SASL is how to log in. Default: nil, not at all.
-	SASL sasl.Mechanism
+	// Insecure allows plain text beyond this machine: data and passwords can then be read and changed on the way.
+	// Default: false.
+	Insecure bool
+	// Login is how to log in. Default: not at all.
+	Login Login
 	// Dial opens a connection. Default: a net.Dialer with 3 s time-out.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// RequestTimeout bounds one request to one broker, waiting included. Default: 10 s. Longer makes a hung broker

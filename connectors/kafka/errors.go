@@ -123,9 +123,15 @@ var ErrClosed = errors.New("kafka client is closed")
 // of the caller's context or of the client is refused.
 func verdictOf(err error, classify func(kafkago.Error) verdict) verdict {
 	var code kafkago.Error
+	var setup *setupError
 	switch {
 	case err == nil:
 		return fine
+	case errors.As(err, &setup): // before the code, which may be in it
+		if setup.final {
+			return refused
+		}
+		return relocate
 	case errors.As(err, &code):
 		return classify(code)
 	case errors.Is(err, ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, errVersion):

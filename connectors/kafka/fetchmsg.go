@@ -211,7 +211,7 @@ func (c *Client) fetch(ctx context.Context, address string, m *fetchMsg) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout+c.cfg.Fetch.MaxWait)
 	defer cancel()
 	if _, err := c.transport.RoundTrip(ctx, c.netAddr(address), m); err != nil {
-		return c.requestError(protocol.Fetch, address, err)
+		return c.requestError(ctx, protocol.Fetch, address, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wattline/wattline/internal/invariant"
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // Config is everything that Wattline can be told. Fields are described where they are set: keys.go.
@@ -45,6 +46,15 @@ type Readings struct {
 	Partitions int32  // of the topic if it has to be made
 }
 
+// TLS is what a section says about TLS to a server.
+type TLS struct {
+	On         bool
+	CAFile     string
+	CertFile   string // of our own certificate
+	KeyFile    string
+	ServerName string
+}
+
 // Kafka is the section kafka. Without Brokers the embedded one is used.
 type Kafka struct {
 	Brokers           []string
@@ -68,11 +78,11 @@ type Kafka struct {
 	FetchQueue        int64
 	FetchPool         int64 // bytes
 	Compression       string
-	TLS               bool
-	TLSCAFile         string
-	SASL              string // mechanism; "" for none
+	TLS               TLS
+	Insecure          bool
+	SASL              string // mechanism; "none" for none
 	SASLUser          string
-	SASLPassword      string
+	SASLPassword      secret.Text
 	SASLPasswordFile  string
 	EmbeddedAddr      string
 	EmbeddedFsync     bool
@@ -84,8 +94,10 @@ type ClickHouse struct {
 	Protocol       string
 	Database       string
 	User           string
-	Password       string
+	Password       secret.Text
 	PasswordFile   string
+	TLS            TLS
+	Insecure       bool
 	DialTimeout    time.Duration
 	InsertTimeout  time.Duration
 	QueryTimeout   time.Duration
@@ -95,6 +107,9 @@ type ClickHouse struct {
 	Cluster        string
 	EmbeddedAddr   string
 	EmbeddedMemory int64 // bytes; 0: the engine's own
+	EmbeddedTLS    bool
+	EmbeddedCert   string // file; "": its own certificate
+	EmbeddedKey    string
 	Library        string
 }
 
@@ -103,6 +118,10 @@ type HTTP struct {
 	Addr      string
 	Advertise string
 	Pprof     bool
+	CertFile  string // "" is plain text
+	KeyFile   string
+	Tokens    string // file; "": nobody is asked who he is
+	Insecure  bool
 }
 
 // Log is the section log.
@@ -116,8 +135,9 @@ type Pyroscope struct {
 	Addr         string
 	App          string
 	User         string
-	Password     string
+	Password     secret.Text
 	PasswordFile string
+	Insecure     bool
 }
 
 // Default returns the configuration of an empty file and an empty environment.

@@ -77,9 +77,9 @@ func TestParse(t *testing.T) {
 	f("kafka:\n  session_timeout: 45s\n", []string{"WATTLINE_KAFKA_SESSION_TIMEOUT=1m", "PATH=/bin"}, func(c *Config) bool {
 		return c.Kafka.SessionTimeout == time.Minute
 	})
-	f("kafka:\n  brokers: [a:1, b:2]\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"a:1", "b:2"}) })
-	f("kafka:\n  brokers: a:1\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"a:1"}) })
-	f("", []string{"WATTLINE_KAFKA_BROKERS=a:1, b:2"}, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"a:1", "b:2"}) })
+	f("kafka:\n  brokers: [127.0.0.1:1, localhost:2]\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"127.0.0.1:1", "localhost:2"}) })
+	f("kafka:\n  brokers: localhost:1\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"localhost:1"}) })
+	f("", []string{"WATTLINE_KAFKA_BROKERS=127.0.0.1:1, localhost:2"}, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"127.0.0.1:1", "localhost:2"}) })
 	f("kafka:\n  brokers: [a:1]\n", []string{"WATTLINE_KAFKA_BROKERS="}, func(c *Config) bool { return len(c.Kafka.Brokers) == 0 })
 	both := []Readings{{"x", "protobuf", 16}, {"ocpp", "ocpp16", 3}}
 	f("kafka:\n  readings: [{topic: x}, {topic: ocpp, format: ocpp16, partitions: 3}]\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Readings, both) })
@@ -87,7 +87,7 @@ func TestParse(t *testing.T) {
 	f("engine: {slice: none, block_rows: 20_000, snapshot_chunk: 1MiB}\n", nil, func(c *Config) bool {
 		return c.Engine.Slice == 0 && c.Engine.BlockRows == 20000 && c.Engine.SnapshotChunk == 1<<20
 	})
-	f("clickhouse: &a {password: 'p: w', fsync: off}\n", nil, func(c *Config) bool { return c.ClickHouse.Password == "p: w" && !c.ClickHouse.Fsync })
+	f("clickhouse: &a {password: 'p: w', fsync: off}\n", nil, func(c *Config) bool { return c.ClickHouse.Password.Reveal() == "p: w" && !c.ClickHouse.Fsync })
 	// Kubernetes makes these for a service called wattline or wattline-kafka.
 	f("", []string{
 		"WATTLINE_SERVICE_HOST=10.0.0.1", "WATTLINE_PORT=tcp://10.0.0.1:80", "WATTLINE_PORT_8080_TCP_ADDR=10.0.0.1",
@@ -116,7 +116,7 @@ func TestFaults(t *testing.T) {
 	f("http: 3\n", nil, `http: is a section, not a value (w.yaml line 1)`)
 	f("http: {addr: [a:1, b:2]}\n", nil, `http.addr: is a list, takes one value (w.yaml line 1)`)
 	f("http: {addr: {x: 1}}\n", nil, `http.addr: is a mapping, takes a host:port (w.yaml line 1)`)
-	f("http: {addr: a:1, addr: a:2}\n", nil, `http.addr: is given twice (w.yaml line 1)`)
+	f("http: {addr: localhost:1, addr: localhost:2}\n", nil, `http.addr: is given twice (w.yaml line 1)`)
 	f("- 1\n", nil, `is not a mapping of sections (w.yaml line 1)`)
 	f("a: [\n", nil, `not YAML: line 1: did not find expected node content (w.yaml)`)
 	f("engine: {slice: 7m, block_age: 2m, block_rows: 1}\n", nil,
@@ -126,7 +126,7 @@ func TestFaults(t *testing.T) {
 	f("engine: {snapshot_chunk: 1TB, book_every: 1us}\n", nil,
 		`engine.snapshot_chunk: "1TB" is not a size: a whole number and B, KiB, MiB or GiB (w.yaml line 1)`,
 		`engine.book_every: 1us is not between 1s and 24h (w.yaml line 1)`)
-	f("kafka: {brokers: [a:1, b], readings: [x, 'x:ocpp16', 'y:avro', 'z:protobuf:0', {tpic: q}]}\n", nil,
+	f("kafka: {brokers: ['[::1]:1', b], readings: [x, 'x:ocpp16', 'y:avro', 'z:protobuf:0', {tpic: q}]}\n", nil,
 		`kafka.brokers: value 2: "b" is not host:port (w.yaml line 1)`,
 		`kafka.readings: value 5: tpic is unknown; there are topic, format and partitions (w.yaml line 1)`)
 	f("kafka: {readings: [x, 'x:ocpp16', 'y:avro', 'z:protobuf:0', 'a b']}\n", nil,
@@ -136,16 +136,68 @@ func TestFaults(t *testing.T) {
 		`kafka.readings: value 5: "a b" is not a name for a topic: at most 249 letters, digits, points, lines and underscores (w.yaml line 1)`)
 	f("kafka: {readings: []}\n", nil, `kafka.readings: is empty: there is nothing to rate (w.yaml line 1)`)
 	f("kafka: {readings: [t], state_topic: t}\n", nil, `kafka.state_topic: topic t is kafka.readings already (w.yaml line 1)`)
-	f("clickhouse: {addr: [a:1, b:2], protocol: grpc}\n", nil,
+	f("clickhouse: {addr: [127.0.0.1:1, localhost:2], protocol: grpc}\n", nil,
 		`clickhouse.protocol: "grpc" is none of http, native (w.yaml line 1)`,
 		`clickhouse.addr: has 2 servers without clickhouse.cluster: rows written to one would be missing on the others (w.yaml line 1)`)
 	f("clickhouse: {embedded_addr: '0.0.0.0:1'}\n", nil,
-		`clickhouse.embedded_addr: "0.0.0.0:1" is not an address of this machine alone; what is embedded has no TLS (w.yaml line 1)`)
+		`clickhouse.embedded_addr: "0.0.0.0:1" is not an address of this machine alone: set clickhouse.embedded_tls (w.yaml line 1)`)
+	f("kafka: {embedded_addr: '10.0.0.1:1'}\n", nil,
+		`kafka.embedded_addr: "10.0.0.1:1" is not an address of this machine alone; the embedded Kafka has no TLS (w.yaml line 1)`)
 	f("clickhouse: {password: x, password_file: /nonexistent/x}\n", nil,
 		`clickhouse.password_file: is given, and clickhouse.password too (w.yaml line 1)`)
 	f("kafka: {sasl: plain}\n", nil, `kafka.sasl_user: is empty, but kafka.sasl is plain`,
 		`kafka.brokers: is empty: the embedded Kafka has neither kafka.tls nor kafka.sasl`)
 	f("pyroscope: {addr: 'host:4040'}\n", nil, `pyroscope.addr: "host:4040" begins with neither http:// nor https:// (w.yaml line 1)`)
+}
+
+// TestPlainText: nothing goes over a network in plain text, nor to anybody who asks, unless that is said.
+func TestPlainText(t *testing.T) {
+	const far = " is not on this machine, and plain text can be read and changed on the way: "
+	f := func(src string, want ...string) {
+		t.Helper()
+		_, err := Parse([]byte(src), "w.yaml", nil)
+		have := ""
+		if err != nil {
+			have = err.Error()
+		}
+		for i := range want {
+			want[i] += " (w.yaml line 1)"
+		}
+		if d := cmp.Diff(strings.Join(want, "\n"), have); d != "" {
+			t.Errorf("%s: faults (-want +got)\n%s", src, d)
+		}
+	}
+	f("kafka: {brokers: [127.0.0.1:1, '[::1]:1', localhost:1, a:1, 10.0.0.1:1]}", "kafka.brokers: a:1, 10.0.0.1:1"+far+"set kafka.tls, or say kafka.insecure: true")
+	f("kafka: {brokers: a:1, insecure: true}")
+	f("kafka: {brokers: a:1, tls: true}")
+	f("kafka: {brokers: a:1, tls: true, tls_cert_file: c}", "kafka.tls_cert_file: and kafka.tls_key_file: one is given without the other")
+	f("kafka: {brokers: localhost:1, tls_ca_file: c}", "kafka.tls_ca_file: is given, but kafka.tls is false")
+	f("clickhouse: {addr: a:1}", "clickhouse.addr: a:1"+far+"set clickhouse.tls, or say clickhouse.insecure: true")
+	f("clickhouse: {addr: a:1, tls: true, tls_server_name: x}")
+	f("clickhouse: {addr: a:1, insecure: true}")
+	f("clickhouse: {embedded_addr: ':1', embedded_tls: true}", `clickhouse.embedded_addr: ":1" is not host:port`)
+	f("clickhouse: {embedded_addr: '0.0.0.0:1', embedded_tls: true}")
+	f("clickhouse: {embedded_cert_file: x}", "clickhouse.embedded_cert_file: and clickhouse.embedded_key_file: one is given without the other",
+		"clickhouse.embedded_cert_file: is given, but clickhouse.embedded_tls is false")
+	const open = `http.addr: ":80" is not an address of this machine alone: give http.tls_cert_file, http.tls_key_file and http.tokens_file, or say http.insecure: true`
+	f("http: {addr: ':80'}", open)
+	f("http: {addr: ':80', tokens_file: t}", open)
+	f("http: {addr: ':80', tls_cert_file: c, tls_key_file: k}", open)
+	f("http: {addr: ':80', tls_cert_file: c, tls_key_file: k, tokens_file: t}")
+	f("http: {addr: ':80', insecure: true}")
+	f("http: {tls_cert_file: c}", "http.tls_cert_file: and http.tls_key_file: one is given without the other")
+	f("pyroscope: {addr: 'http://p:4040'}", `pyroscope.addr: "http://p:4040" is not on this machine, and plain text can be read on the way: take https://, or say pyroscope.insecure: true`)
+	f("pyroscope: {addr: 'http://127.0.0.1:4040'}")
+	f("pyroscope: {addr: 'https://p'}")
+	f("pyroscope: {addr: 'https://hunter2:hunter3@p'}", "pyroscope.addr: has a user or password in it, which would be shown: use pyroscope.user and pyroscope.password")
+
+	c, err := Parse([]byte("kafka: {insecure: true}\nhttp: {insecure: true}\n"), "w.yaml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Insecure(); len(got) != 2 || !strings.HasPrefix(got[0], "kafka.insecure is set") || !strings.HasPrefix(got[1], "http.insecure is set") || Default().Insecure() != nil {
+		t.Errorf("%q", got)
+	}
 }
 
 // TestShow: what is shown can be read again and gives the same, but for secrets, which are not in it (G3).
@@ -154,17 +206,17 @@ func TestShow(t *testing.T) {
 	if err := os.WriteFile(secretFile, []byte("hunter2\nnot this\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Parse([]byte("clickhouse:\n  addr: [ch:8123]\n  password_file: "+secretFile+"\n"), "w.yaml", []string{"WATTLINE_PYROSCOPE_PASSWORD=hunter3"})
+	c, err := Parse([]byte("clickhouse:\n  addr: [localhost:8123]\n  password_file: "+secretFile+"\n"), "w.yaml", []string{"WATTLINE_PYROSCOPE_PASSWORD=hunter3"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.ReadSecrets("kafka"); err != nil || c.ClickHouse.Password != "" {
+	if err := c.ReadSecrets("kafka"); err != nil || !c.ClickHouse.Password.Empty() {
 		t.Errorf("a password is read that nobody wanted: %q, %v", c.ClickHouse.Password, err)
 	}
 	if _, err := Parse([]byte(c.Show()), "shown.yaml", nil); err != nil {
 		t.Errorf("what is shown is refused: %v", err)
 	}
-	if err := c.ReadSecrets("clickhouse"); err != nil || c.ClickHouse.Password != "hunter2" {
+	if err := c.ReadSecrets("clickhouse"); err != nil || c.ClickHouse.Password.Reveal() != "hunter2" {
 		t.Errorf("password is %q, %v", c.ClickHouse.Password, err)
 	}
 	text := c.Show()
@@ -204,7 +256,7 @@ func TestSecretMissing(t *testing.T) {
 		}
 	}
 	f("clickhouse: {password_file: /nonexistent/x}\n", "")
-	f("clickhouse: {addr: ['ch:1'], password_file: /nonexistent/x}\n",
+	f("clickhouse: {addr: ['localhost:1'], password_file: /nonexistent/x}\n",
 		"clickhouse.password_file: open /nonexistent/x: no such file or directory (w.yaml line 1)")
 }
 

@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wattline/wattline/internal/certs"
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // Key is one thing that can be configured.
@@ -91,8 +94,11 @@ func choice(path, def, doc string, field func(*Config) *string, of ...string) Ke
 	})
 }
 
-func secret(path, doc string, field func(*Config) *string) Key {
-	k := text(path, "text", "", doc, field)
+func password(path, doc string, field func(*Config) *secret.Text) Key {
+	k := single(path, "text", "", "", doc, func(c *Config, v string) error {
+		*field(c) = secret.New(v)
+		return nil
+	}, func(c *Config) string { return field(c).String() })
 	k.Secret = true
 	return k
 }
@@ -231,14 +237,13 @@ func portNumber(v, port string) error {
 	return nil
 }
 
-// loopback: what is embedded has no TLS.
+// loopback: the embedded Kafka has no TLS.
 func loopback(v string) error {
 	if err := hostPort(v); err != nil {
 		return err
 	}
-	host, _, _ := net.SplitHostPort(v)
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("%q is not an address of this machine alone; what is embedded has no TLS", v)
+	if !certs.LoopbackAddr(v) {
+		return fmt.Errorf("%q is not an address of this machine alone; the embedded Kafka has no TLS", v)
 	}
 	return nil
 }

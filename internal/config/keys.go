@@ -3,9 +3,12 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // Keys lists everything that can be configured, in the order in which it is shown (G1).
@@ -13,7 +16,17 @@ func Keys() []Key { return keys() }
 
 func keys() []Key {
 	var all []Key
-	for _, section := range [][]Key{engineKeys(), kafkaKeys(), kafkaWireKeys(), clickhouseKeys(), otherKeys()} {
+	for _, section := range [][]Key{
+		engineKeys(),
+		kafkaKeys(),
+		tlsKeys("kafka", "Allow plain text to brokers of other machines: readings and passwords can be read and changed on the way.",
+			func(c *Config) *TLS { return &c.Kafka.TLS }, func(c *Config) *bool { return &c.Kafka.Insecure }),
+		kafkaWireKeys(),
+		clickhouseKeys(),
+		tlsKeys("clickhouse", "Allow plain text to servers of other machines: bills and passwords can be read and changed on the way.",
+			func(c *Config) *TLS { return &c.ClickHouse.TLS }, func(c *Config) *bool { return &c.ClickHouse.Insecure }),
+		otherKeys(),
+	} {
 		all = append(all, section...)
 	}
 	return all
@@ -84,11 +97,9 @@ func kafkaKeys() []Key {
 		duration("kafka.heartbeat_interval", "2s", "Time between two heartbeats; at most a third of session_timeout.", shortest, 10*time.Minute, func(c *Config) *time.Duration { return &c.Kafka.HeartbeatInterval }),
 		duration("kafka.rebalance_timeout", "10s", "How long a rebalance waits for an engine that does not answer.", shortest, 30*time.Minute, func(c *Config) *time.Duration { return &c.Kafka.RebalanceTimeout }),
 		yes("kafka.leave_on_stop", "false", "Give the partitions to other engines at a stop, instead of keeping them for a restart.", func(c *Config) *bool { return &c.Kafka.LeaveOnStop }),
-		yes("kafka.tls", "false", "Encrypt the connections.", func(c *Config) *bool { return &c.Kafka.TLS }),
-		text("kafka.tls_ca_file", "file", "", "PEM certificates that are trusted. Empty: the machine's.", func(c *Config) *string { return &c.Kafka.TLSCAFile }),
 		choice("kafka.sasl", "none", "How to log in.", func(c *Config) *string { return &c.Kafka.SASL }, "none", "plain", "scram-sha-256", "scram-sha-512"),
 		text("kafka.sasl_user", "text", "", "User for kafka.sasl.", func(c *Config) *string { return &c.Kafka.SASLUser }),
-		secret("kafka.sasl_password", "Password for kafka.sasl.", func(c *Config) *string { return &c.Kafka.SASLPassword }),
+		password("kafka.sasl_password", "Password for kafka.sasl.", func(c *Config) *secret.Text { return &c.Kafka.SASLPassword }),
 		text("kafka.sasl_password_file", "file", "", "File whose first line is the password for kafka.sasl.", func(c *Config) *string { return &c.Kafka.SASLPasswordFile }),
 		text("kafka.embedded_addr", "host:port", "127.0.0.1:9092", "Where the embedded Kafka listens. If not set and taken, the next free port is used.", func(c *Config) *string { return &c.Kafka.EmbeddedAddr }, loopback),
 		yes("kafka.embedded_fsync", "false", "Write every batch of the embedded Kafka through to the disk. Without it a crash of the process loses nothing, a power failure may.", func(c *Config) *bool { return &c.Kafka.EmbeddedFsync }),
@@ -183,7 +194,7 @@ func clickhouseKeys() []Key {
 		choice("clickhouse.protocol", "http", "How to speak to it: http (port 8123 of a server) or native (9000). The embedded engine speaks http.", func(c *Config) *string { return &c.ClickHouse.Protocol }, "http", "native"),
 		text("clickhouse.database", "text", "wattline", "Holds the tables; made when missing.", func(c *Config) *string { return &c.ClickHouse.Database }, notEmpty),
 		text("clickhouse.user", "text", "default", "Who logs in.", func(c *Config) *string { return &c.ClickHouse.User }, notEmpty),
-		secret("clickhouse.password", "Password of the user. The embedded engine makes its own.", func(c *Config) *string { return &c.ClickHouse.Password }),
+		password("clickhouse.password", "Password of the user. The embedded engine makes its own.", func(c *Config) *secret.Text { return &c.ClickHouse.Password }),
 		text("clickhouse.password_file", "file", "", "File whose first line is the password.", func(c *Config) *string { return &c.ClickHouse.PasswordFile }),
 		duration("clickhouse.dial_timeout", "5s", "Bounds connecting.", shortest, 10*time.Minute, func(c *Config) *time.Duration { return &c.ClickHouse.DialTimeout }),
 		duration("clickhouse.insert_timeout", "1m", "Bounds one attempt of an insert. A longer one fails and is read back: too short costs work, never rows.", shortest, 9*time.Minute, func(c *Config) *time.Duration { return &c.ClickHouse.InsertTimeout }),
@@ -192,7 +203,10 @@ func clickhouseKeys() []Key {
 		choice("clickhouse.compression", "auto", "Of what is sent and received. auto: lz4, but none if every address is one of this machine.", func(c *Config) *string { return &c.ClickHouse.Compression }, "auto", "none", "lz4", "zstd"),
 		yes("clickhouse.fsync", "true", "Flush every insert to the disk before it counts. Without it a power failure may lose rows that were acknowledged.", func(c *Config) *bool { return &c.ClickHouse.Fsync }),
 		text("clickhouse.cluster", "text", "", "Name of a ClickHouse cluster of one shard; tables are then replicated.", func(c *Config) *string { return &c.ClickHouse.Cluster }),
-		text("clickhouse.embedded_addr", "host:port", "127.0.0.1:8123", "Where the embedded engine listens. If not set and taken, the next free port is used.", func(c *Config) *string { return &c.ClickHouse.EmbeddedAddr }, loopback),
+		text("clickhouse.embedded_addr", "host:port", "127.0.0.1:8123", "Where the embedded engine listens. If not set and taken, the next free port is used. Beyond this machine it needs embedded_tls.", func(c *Config) *string { return &c.ClickHouse.EmbeddedAddr }, hostPort),
+		yes("clickhouse.embedded_tls", "false", "Serve the embedded engine's interface by TLS only.", func(c *Config) *bool { return &c.ClickHouse.EmbeddedTLS }),
+		text("clickhouse.embedded_cert_file", "file", "", "PEM certificate for embedded_tls, read again when it changes. Empty: the engine makes its own, which who trusts store/ca.pem in data.dir trusts.", func(c *Config) *string { return &c.ClickHouse.EmbeddedCert }),
+		text("clickhouse.embedded_key_file", "file", "", "PEM key of embedded_cert_file.", func(c *Config) *string { return &c.ClickHouse.EmbeddedKey }),
 		size("clickhouse.embedded_memory", "0B", "What all queries of the embedded engine may use together. 0B: nine tenths of the machine; else at least 256MiB.", 0, 1<<50, func(c *Config) *int64 { return &c.ClickHouse.EmbeddedMemory }),
 		text("clickhouse.library", "file", "", "libchdb, the embedded engine's library. Empty: the pinned one, from the user's cache or downloaded into it.", func(c *Config) *string { return &c.ClickHouse.Library }),
 	}
@@ -201,16 +215,33 @@ func clickhouseKeys() []Key {
 func otherKeys() []Key {
 	return []Key{
 		text("data.dir", "folder", "data", "Where the embedded Kafka and ClickHouse keep their files. Not used with addresses of others.", func(c *Config) *string { return &c.DataDir }, notEmpty),
-		text("http.addr", "host:port", "127.0.0.1:8080", "Where the API, metrics and profiles are served. If not set and taken, the next free port is used. There is no log-in: keep it inside.", func(c *Config) *string { return &c.HTTP.Addr }, hostPortAny),
+		text("http.addr", "host:port", "127.0.0.1:8080", "Where the API, metrics and profiles are served. If not set and taken, the next free port is used. Beyond this machine it needs a certificate and tokens.", func(c *Config) *string { return &c.HTTP.Addr }, hostPortAny),
 		text("http.advertise", "host:port", "", "Address under which other engines and clients reach this API. Empty: the one it listens on.", func(c *Config) *string { return &c.HTTP.Advertise }, listenAddress),
-		yes("http.pprof", "true", "Serve /debug/pprof.", func(c *Config) *bool { return &c.HTTP.Pprof }),
+		text("http.tls_cert_file", "file", "", "PEM certificate of the API, with those between it and who is trusted; read again when it changes. Empty: plain text.", func(c *Config) *string { return &c.HTTP.CertFile }),
+		text("http.tls_key_file", "file", "", "PEM key of http.tls_cert_file.", func(c *Config) *string { return &c.HTTP.KeyFile }),
+		text("http.tokens_file", "file", "", "Hashes of the bearer tokens that may ask, as `wattline api token` prints them; read again when it changes. Empty: everybody may.", func(c *Config) *string { return &c.HTTP.Tokens }),
+		yes("http.insecure", "false", "Allow an http.addr beyond this machine without a certificate or without tokens. Said in the log at every start.", func(c *Config) *bool { return &c.HTTP.Insecure }),
+		yes("http.pprof", "true", "Serve /debug/pprof. With tokens: to those of role operator.", func(c *Config) *bool { return &c.HTTP.Pprof }),
 		choice("log.level", "info", "The least level that is logged.", func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),
 		choice("log.format", "text", "Form of a line.", func(c *Config) *string { return &c.Log.Format }, "text", "json"),
 		text("pyroscope.addr", "URL", "", "Pyroscope server that profiles are pushed to, as http://host:4040. Empty: none are taken. Costs a few percent of CPU.", func(c *Config) *string { return &c.Pyroscope.Addr }, webAddress),
 		text("pyroscope.app", "text", "wattline", "Name of the application there.", func(c *Config) *string { return &c.Pyroscope.App }, notEmpty),
 		text("pyroscope.user", "text", "", "User for its basic authentication.", func(c *Config) *string { return &c.Pyroscope.User }),
-		secret("pyroscope.password", "Password for its basic authentication.", func(c *Config) *string { return &c.Pyroscope.Password }),
+		password("pyroscope.password", "Password for its basic authentication.", func(c *Config) *secret.Text { return &c.Pyroscope.Password }),
 		text("pyroscope.password_file", "file", "", "File whose first line is that password.", func(c *Config) *string { return &c.Pyroscope.PasswordFile }),
+		yes("pyroscope.insecure", "false", "Allow http:// to another machine: profiles and password can be read on the way. Said in the log at every start.", func(c *Config) *bool { return &c.Pyroscope.Insecure }),
+	}
+}
+
+// tlsKeys are those of a connection to a server.
+func tlsKeys(section, insecure string, tls func(*Config) *TLS, allow func(*Config) *bool) []Key {
+	return []Key{
+		yes(section+".tls", "false", "Encrypt the connections and check whom they lead to.", func(c *Config) *bool { return &tls(c).On }),
+		text(section+".tls_ca_file", "file", "", "PEM certificates that are trusted. Empty: the machine's.", func(c *Config) *string { return &tls(c).CAFile }),
+		text(section+".tls_cert_file", "file", "", "PEM certificate by which we prove who we are, where the server asks for one (mutual TLS); read again when it changes.", func(c *Config) *string { return &tls(c).CertFile }),
+		text(section+".tls_key_file", "file", "", "PEM key of "+section+".tls_cert_file.", func(c *Config) *string { return &tls(c).KeyFile }),
+		text(section+".tls_server_name", "text", "", "Name that the server's certificate must have. Empty: the host of its address.", func(c *Config) *string { return &tls(c).ServerName }),
+		yes(section+".insecure", "false", insecure+" Said in the log at every start.", allow),
 	}
 }
 
@@ -222,6 +253,9 @@ func hostPortAny(v string) error {
 }
 
 func webAddress(v string) error {
+	if u, err := url.Parse(v); err == nil && u.User != nil {
+		return errors.New("has a user or password in it, which would be shown: use pyroscope.user and pyroscope.password")
+	}
 	if v == "" || strings.HasPrefix(v, "http://") || strings.HasPrefix(v, "https://") {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // origin is where a value was set.
@@ -88,6 +90,7 @@ func Parse(src []byte, file string, environment []string) (*Config, error) {
 	l.environment(environment)
 	l.twoPasswords()
 	l.together()
+	l.secured()
 	if len(l.faults) > 0 {
 		return nil, l.faults
 	}
@@ -274,7 +277,7 @@ func (l *loader) environment(environment []string) {
 type passwordFile struct {
 	path  string // of the password; that of the file ends in _file
 	file  string
-	value *string
+	value *secret.Text
 	used  bool // somebody is logged in to with it
 }
 
@@ -288,7 +291,7 @@ func (c *Config) passwordFiles() []passwordFile {
 
 func (l *loader) twoPasswords() {
 	for _, p := range l.c.passwordFiles() {
-		if p.file != "" && *p.value != "" {
+		if p.file != "" && !p.value.Empty() {
 			l.fault(p.path+"_file", l.c.origin[p.path+"_file"], "is given, and %s too", p.path)
 		}
 	}
@@ -309,7 +312,7 @@ func (c *Config) ReadSecrets(sections ...string) error {
 			continue
 		}
 		first, _, _ := strings.Cut(string(b), "\n")
-		*p.value = strings.TrimRight(first, "\r")
+		*p.value = secret.New(strings.TrimRight(first, "\r"))
 	}
 	if len(l.faults) > 0 {
 		return l.faults
@@ -331,8 +334,7 @@ func (l *loader) together() {
 	bad(k.FetchMaxWait < k.RequestTimeout, "kafka.fetch_max_wait", "%s is not below kafka.request_timeout %s", shortDuration(k.FetchMaxWait), shortDuration(k.RequestTimeout))
 	bad(k.FetchPartition <= k.FetchBytes, "kafka.fetch_partition", "%s is above kafka.fetch_bytes %s", formatSize(k.FetchPartition), formatSize(k.FetchBytes))
 	bad(k.SASL == "none" || k.SASLUser != "", "kafka.sasl_user", "is empty, but kafka.sasl is %s", k.SASL)
-	bad(k.TLSCAFile == "" || k.TLS, "kafka.tls_ca_file", "is given, but kafka.tls is false")
-	bad(len(k.Brokers) > 0 || !k.TLS && k.SASL == "none", "kafka.brokers", "is empty: the embedded Kafka has neither kafka.tls nor kafka.sasl")
+	bad(len(k.Brokers) > 0 || !k.TLS.On && k.SASL == "none", "kafka.brokers", "is empty: the embedded Kafka has neither kafka.tls nor kafka.sasl")
 	bad(len(ch.Addr) < 2 || ch.Cluster != "", "clickhouse.addr", "has %d servers without clickhouse.cluster: rows written to one would be missing on the others", len(ch.Addr))
 	bad(len(ch.Addr) > 0 || ch.Protocol == "http", "clickhouse.protocol", "is native, but the embedded engine speaks http")
 	bad(len(ch.Addr) > 0 || ch.Cluster == "", "clickhouse.cluster", "is given, but the embedded engine is alone")

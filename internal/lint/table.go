@@ -51,14 +51,14 @@ func table() map[string]rule {
 		"connectors/jsonreading":         {exact: true, imports: []string{"rating", "connectors/jsontext"}, why: "readings in JSON"},
 		"connectors/ocpp":                {exact: true, imports: []string{"rating", "connectors/jsontext"}, why: "readings out of OCPP frames"},
 		"connectors/arrowipc":            {exact: true, imports: []string{"rating"}, why: "readings in Arrow"},
-		"connectors/kafka":               {exact: true, imports: []string{"engine", "rating"}, why: "membership, fetch, produce; decoders are handed in by cmd"},
+		"connectors/kafka":               {exact: true, imports: []string{"engine", "rating", "internal/certs", "internal/secret"}, why: "membership, fetch, produce; decoders are handed in by cmd"},
 		"connectors/file":                {exact: true, imports: []string{"engine", "rating"}, why: "readings from files; decoders are handed in by cmd"},
-		"connectors/clickhouse":          {exact: true, imports: []string{"engine", "rating"}, why: "schema and sink"},
-		"connectors/clickhouse/embedded": {why: "libchdb behind ClickHouse's HTTP interface; knows no table of ours"},
+		"connectors/clickhouse":          {exact: true, imports: []string{"engine", "rating", "internal/certs", "internal/secret"}, why: "schema and sink"},
+		"connectors/clickhouse/embedded": {imports: []string{"internal/certs", "internal/secret"}, why: "libchdb behind ClickHouse's HTTP interface; knows no table of ours"},
 		"connectors/kafka/embedded":      {why: "kfake with its data on disk: knows no topic of ours"},
 		"connectors/conntest":            {imports: []string{"engine", "rating"}, why: "the suite that every source and sink passes"},
 
-		"api":             {imports: []string{"engine", "rating", "rating/ocpi", "analytics"}, why: "HTTP"},
+		"api":             {imports: []string{"engine", "rating", "rating/ocpi", "analytics", "internal/certs"}, why: "HTTP"},
 		"analytics":       {imports: []string{"rating"}, why: "questions and their SQL"},
 		"billing/vault":   {why: "payment secrets; only billing/payment may ask"},
 		"billing/invoice": {exact: true, imports: []string{"rating", "rating/ocpi"}, why: "invoices from final sessions"},
@@ -66,7 +66,7 @@ func table() map[string]rule {
 
 		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp"}, why: "networks with known truth; its producer is an interface"},
 		"bench": {
-			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts"},
+			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts", "internal/secret"},
 			why:     "measures the whole pipe",
 		},
 
@@ -74,8 +74,10 @@ func table() map[string]rule {
 		"internal/parts":       {imports: []string{"deploy"}, why: "gets, starts and stops the real parts; for cmd, bench and tests"},
 		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
-		"internal/config":      {why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
+		"internal/config":      {imports: []string{"internal/certs", "internal/secret"}, why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
 		"internal/invariant":   {why: "bugs and assertions"},
+		"internal/secret":      {why: "a text that is never shown"},
+		"internal/certs":       {why: "TLS certificates: made, read, and what is wrong with them; for whoever connects or serves"},
 		"internal/lint":        {why: "these rules"},
 		"internal/e2e":         {why: "the whole program against real parts; tests only"},
 

@@ -33,6 +33,10 @@ type KafkaConfig struct {
 	Port int
 	// ExtraProperties are broker settings by Kafka's names; they win over deploy/kafka/server.properties.
 	ExtraProperties map[string]string
+	// Listeners are more ports beside the plain one, on free ports of 127.0.0.1. Default: none.
+	Listeners []Listener
+	// ScramUsers get credentials of SCRAM-SHA-256 and SCRAM-SHA-512 when Dir is new. Default: none.
+	ScramUsers []User
 	// HeapMiB is the broker's maximum heap in MiB. Default 1024.
 	HeapMiB int
 	// StartTimeout is how long the broker may take until it answers. Default 90 s (3 s on a quiet machine).
@@ -42,9 +46,10 @@ type KafkaConfig struct {
 // Kafka is a running Apache Kafka broker, a process of its own that dies with ours (P4).
 // Its methods may be called from several goroutines.
 type Kafka struct {
-	addr string
-	dir  string
-	proc *process
+	addr  string
+	ports map[string]int // of KafkaConfig.Listeners by name
+	dir   string
+	proc  *process
 }
 
 // startAttempts is how often another port is tried when one that was free is taken before the broker binds it.
@@ -86,6 +91,15 @@ func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 // Addr is the bootstrap address, 127.0.0.1 and the port.
 func (k *Kafka) Addr() string { return k.addr }
 
+// ListenerAddr is the address of the listener of that name in KafkaConfig.Listeners.
+func (k *Kafka) ListenerAddr(name string) string {
+	port, ok := k.ports[name]
+	if !ok {
+		return ""
+	}
+	return "127.0.0.1:" + strconv.Itoa(port)
+}
+
 // Pid is the broker's process id.
 func (k *Kafka) Pid() int { return k.proc.pid }
 
@@ -123,8 +137,13 @@ func startBroker(ctx context.Context, cfg KafkaConfig, libs string) (*Kafka, err
 	if err != nil {
 		return nil, err
 	}
+	ports, err := choosePortsOf(cfg.Listeners, client, controller)
+	if err != nil {
+		return nil, err
+	}
 	conf := filepath.Join(cfg.Dir, "server.properties")
-	if err := os.WriteFile(conf, []byte(brokerProperties(cfg, client, controller)), 0o644); err != nil {
+	// There may be passwords in it.
+	if err := os.WriteFile(conf, []byte(brokerProperties(cfg, client, controller, ports)), 0o600); err != nil {
 		return nil, err
 	}
 	if err := formatStorage(ctx, cfg, libs, conf); err != nil {
@@ -147,7 +166,7 @@ func startBroker(ctx context.Context, cfg KafkaConfig, libs string) (*Kafka, err
 	if err := errors.Join(err, logFile.Close()); err != nil {
 		return nil, err
 	}
-	k := &Kafka{addr: "127.0.0.1:" + strconv.Itoa(client), dir: cfg.Dir, proc: proc}
+	k := &Kafka{addr: "127.0.0.1:" + strconv.Itoa(client), ports: ports, dir: cfg.Dir, proc: proc}
 	if err := k.waitReady(ctx, cfg.StartTimeout); err != nil {
 		err = errors.Join(err, k.Kill())
 		return nil, fmt.Errorf("%w; the end of %s:\n%s", err, k.LogPath(), logTail(k.LogPath(), start.Size()))
@@ -166,12 +185,11 @@ func heapMiB(cfg KafkaConfig) int {
 
 // brokerProperties is the fixed part, then what this start needs, then what the caller wants: in a
 // properties file the last one wins.
-func brokerProperties(cfg KafkaConfig, client, controller int) string {
+func brokerProperties(cfg KafkaConfig, client, controller int, ports map[string]int) string {
 	var b strings.Builder
 	b.WriteString(deploy.KafkaProperties)
 	b.WriteString("\n# Of this start.\n")
-	fmt.Fprintf(&b, "listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d\n", client, controller)
-	fmt.Fprintf(&b, "advertised.listeners=PLAINTEXT://127.0.0.1:%d\n", client)
+	b.WriteString(listenerProperties(cfg, client, controller, ports))
 	fmt.Fprintf(&b, "controller.quorum.voters=1@127.0.0.1:%d\n", controller)
 	fmt.Fprintf(&b, "log.dirs=%s\n", filepath.Join(cfg.Dir, "data"))
 	for _, key := range slices.Sorted(maps.Keys(cfg.ExtraProperties)) {
@@ -192,8 +210,11 @@ func formatStorage(ctx context.Context, cfg KafkaConfig, libs, conf string) erro
 	var id [16]byte
 	rand.Read(id[:]) // never fails
 	id[0] &= 0x7f    // an id in base64 must not start with "-": the tool would take it for an option
-	return run(ctx, cfg.Dir, nil, "java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*"),
-		"kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", conf)
+	args := []string{
+		"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*"),
+		"kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", conf,
+	}
+	return run(ctx, cfg.Dir, nil, "java", append(args, scramArguments(cfg.ScramUsers)...)...)
 }
 
 // waitReady asks the broker for its metadata until it names a controller: from then on topics can be made.

@@ -63,9 +63,10 @@ func oldPorts(dir string) (client, controller int, err error) {
 			if err != nil {
 				return 0, 0, fmt.Errorf("read the old ports in %s: %w", f.Name(), err)
 			}
-			if strings.HasPrefix(listener, "CONTROLLER:") {
+			switch {
+			case strings.HasPrefix(listener, "CONTROLLER:"):
 				controller = port
-			} else {
+			case strings.HasPrefix(listener, "PLAINTEXT:"):
 				client = port
 			}
 		}
