@@ -18,6 +18,7 @@ import (
 	"github.com/wattline/wattline/connectors/clickhouse/embedded"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -68,7 +69,7 @@ func newStore(t testing.TB) store {
 		t.Fatal(shared.err)
 	}
 	db := fmt.Sprintf("a%d", shared.n.Add(1))
-	s, err := clickhouse.Open(t.Context(), clickhouse.Config{Addrs: []string{shared.srv.Addr()}, Password: shared.srv.Password(), Database: db})
+	s, err := clickhouse.Open(t.Context(), clickhouse.Config{Addrs: []string{shared.srv.Addr()}, Password: secret.New(shared.srv.Password()), Database: db})
 	if err != nil {
 		t.Fatal(err)
 	}

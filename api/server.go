@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -51,6 +52,10 @@ type Config struct {
 	Version string
 	// Pprof serves /debug/pprof. Default false. It shows the program's memory: keep it inside.
 	Pprof bool
+	// TLS is what Serve encrypts with. Default: nil, plain text: keep it on this machine.
+	TLS *tls.Config
+	// Tokens are those that may ask. Default: nil, everybody may: keep it on this machine.
+	Tokens *Tokens
 	// Logger hears of answers that could not be written, at level Debug. Default: nobody does.
 	Logger *slog.Logger
 }
@@ -87,14 +92,24 @@ func Handler(cfg Config) http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	mux.HandleFunc("/", h.index)
+	if cfg.Tokens != nil {
+		return cfg.Tokens.guard(mux)
+	}
 	return mux
 }
 
 // Serve answers requests on ln until Close. It owns ln.
 func Serve(ln net.Listener, cfg Config) *Server {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	s := &Server{done: make(chan error, 1), http: &http.Server{
 		Handler: Handler(cfg), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug), // handshakes of clients that do not trust us
 	}}
+	if cfg.TLS != nil {
+		ln = tls.NewListener(ln, cfg.TLS)
+	}
 	go func() { s.done <- s.http.Serve(ln) }()
 	return s
 }

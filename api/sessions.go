@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -202,6 +203,10 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 
 // write answers with JSON, one line and its end, which a terminal likes.
 func (h *handler) write(w http.ResponseWriter, status int, body any) {
+	answer(w, status, body, h.cfg.Logger)
+}
+
+func answer(w http.ResponseWriter, status int, body any, log *slog.Logger) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		invariant.Bug("answer: %v", err) // texts and integers
@@ -210,6 +215,6 @@ func (h *handler) write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	if _, err := w.Write(append(text, '\n')); err != nil {
-		h.cfg.Logger.Debug("answer not written", "error", err)
+		log.Debug("answer not written", "error", err)
 	}
 }

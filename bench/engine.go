@@ -18,6 +18,7 @@ import (
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/rating/ocpi"
 )
 
@@ -42,7 +43,7 @@ type chAddr struct {
 }
 
 func (a *chAddr) config() clickhouse.Config {
-	return clickhouse.Config{Addrs: []string{a.Addr}, User: a.User, Password: a.Password, Database: a.Database}
+	return clickhouse.Config{Addrs: []string{a.Addr}, User: a.User, Password: secret.New(a.Password), Database: a.Database}
 }
 
 // topicSet names the topics of a run.

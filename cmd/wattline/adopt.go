@@ -95,10 +95,7 @@ func (n *node) adopt(ctx context.Context, std stdio, a adoption) error {
 	if err := n.start(ctx); err != nil {
 		return err
 	}
-	raw, err := rawKafka(n.cfg, n.brokers)
-	if err != nil {
-		return err
-	}
+	raw := n.rawKafka()
 	place, err := n.adoptionPlace(ctx, raw, a)
 	if err != nil {
 		return err
@@ -188,19 +185,8 @@ func (n *node) adoptionPlace(ctx context.Context, raw *kafkago.Client, a adoptio
 }
 
 // rawKafka is a plain client: what adopt does is done from outside the group.
-func rawKafka(cfg *config.Config, brokers []string) (*kafkago.Client, error) {
-	tlsConfig, err := kafkaTLS(&cfg.Kafka)
-	if err != nil {
-		return nil, err
-	}
-	mechanism, err := kafkaSASL(&cfg.Kafka)
-	if err != nil {
-		return nil, err
-	}
-	return &kafkago.Client{
-		Addr: kafkago.TCP(brokers...), Timeout: cfg.Kafka.RequestTimeout,
-		Transport: &kafkago.Transport{ClientID: "wattline-adopt", TLS: tlsConfig, SASL: mechanism},
-	}, nil
+func (n *node) rawKafka() *kafkago.Client {
+	return &kafkago.Client{Addr: kafkago.TCP(n.brokers...), Timeout: n.cfg.Kafka.RequestTimeout, Transport: n.client.NewTransport()}
 }
 
 // ask asks for the bounds of a partition and the group's commit.

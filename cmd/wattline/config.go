@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/wattline/wattline/internal/certs"
 	"github.com/wattline/wattline/internal/config"
 )
 
@@ -63,14 +64,34 @@ func checkPackages(cfg *config.Config) error {
 	if len(brokers) == 0 {
 		brokers = []string{cfg.Kafka.EmbeddedAddr}
 	}
-	addrs := cfg.ClickHouse.Addr
-	if len(addrs) == 0 {
-		addrs = []string{cfg.ClickHouse.EmbeddedAddr}
+	at := storeAt{cfg.ClickHouse.Addr, cfg.ClickHouse.Password}
+	var tlsErr error
+	if len(at.addrs) > 0 {
+		_, tlsErr = storeTLS(cfg)
+	} else {
+		at.addrs = []string{cfg.ClickHouse.EmbeddedAddr}
 	}
 	id, idErr := engineID(cfg)
 	k, err := kafkaConfig(cfg, id, brokers, slog.New(slog.DiscardHandler))
 	if err == nil {
 		err = k.Validate()
 	}
-	return errors.Join(idErr, err, engineConfig(cfg, id).Validate(), clickhouseConfig(cfg, addrs, cfg.ClickHouse.Password).Validate())
+	return errors.Join(idErr, err, engineConfig(cfg, id).Validate(), storeConfig(cfg, at).Validate(), tlsErr, serverFiles(cfg))
+}
+
+// serverFiles reads the certificates of what this program serves.
+func serverFiles(cfg *config.Config) error {
+	var errs []error
+	for _, f := range []struct{ key, cert, private string }{
+		{"clickhouse.embedded_cert_file", cfg.ClickHouse.EmbeddedCert, cfg.ClickHouse.EmbeddedKey},
+		{"http.tls_cert_file", cfg.HTTP.CertFile, cfg.HTTP.KeyFile},
+	} {
+		if f.cert == "" {
+			continue
+		}
+		if _, err := certs.Server(f.cert, f.private); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.key, err))
+		}
+	}
+	return errors.Join(errs...)
 }

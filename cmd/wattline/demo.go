@@ -97,6 +97,9 @@ func runDemo(ctx context.Context, std stdio, cfg *config.Config, o demoOptions) 
 	if len(cfg.Kafka.Brokers) > 0 || len(cfg.ClickHouse.Addr) > 0 {
 		return errors.New("kafka.brokers or clickhouse.addr is given, but the demo has its own: for others there are `wattline run` and `wattline load`")
 	}
+	if cfg.ClickHouse.EmbeddedTLS || cfg.HTTP.CertFile != "" || cfg.HTTP.Tokens != "" {
+		return errors.New("clickhouse.embedded_tls, http.tls_cert_file or http.tokens_file is given, but the demo speaks plain text on this machine to everybody: for more there is `wattline run`")
+	}
 	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func commands() []command {
 		migrateCommand(),
 		configCheckCommand(),
 		configShowCommand(),
+		apiTokenCommand(),
 		priceCommand(),
 		tariffCheckCommand(),
 		benchCommand(),

@@ -21,6 +21,7 @@ import (
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/rating/ocpi"
 )
 
@@ -35,16 +36,15 @@ type node struct {
 	noAPI bool // it is a command that only asks: no port is opened
 
 	stages
-	listener  net.Listener // of the API
-	storeAddr []string
-	password  string
-	storeDir  string // of the embedded store, "" if it is somebody else's
-	store     *clickhouse.Store
-	brokers   []string
-	client    *kafka.Client
-	group     *kafka.Group
-	engine    *engine.Engine
-	failed    chan error // gets the engine's end, if it ends by itself
+	listener net.Listener // of the API
+	storeAt  storeAt
+	storeDir string // of the embedded store, "" if it is somebody else's
+	store    *clickhouse.Store
+	brokers  []string
+	client   *kafka.Client
+	group    *kafka.Group
+	engine   *engine.Engine
+	failed   chan error // gets the engine's end, if it ends by itself
 }
 
 func newNode(cfg *config.Config, log *slog.Logger, progress parts.Progress, tell func(string)) (*node, error) {
@@ -88,7 +88,7 @@ func (n *node) startEngine(ctx context.Context) error {
 func (n *node) startStore(ctx context.Context) (string, func(context.Context) error, error) {
 	c := &n.cfg.ClickHouse
 	if len(c.Addr) > 0 {
-		n.storeAddr, n.password = c.Addr, c.Password
+		n.storeAt = storeAt{c.Addr, c.Password}
 		return "ClickHouse at " + strings.Join(c.Addr, ", "), nil, nil
 	}
 	server, err := startEmbeddedStore(ctx, n.cfg, n.log, n.progress)
@@ -96,8 +96,8 @@ func (n *node) startStore(ctx context.Context) (string, func(context.Context) er
 		return "", nil, err
 	}
 	n.storeDir = storeDir(n.cfg)
-	n.storeAddr, n.password = []string{server.Addr()}, server.Password()
-	detail := fmt.Sprintf("ClickHouse http://%s%s", server.Addr(), n.moved("store", server.Addr(), c.EmbeddedAddr))
+	n.storeAt = storeAt{[]string{dialable(server.Addr())}, secret.New(server.Password())}
+	detail := fmt.Sprintf("ClickHouse %s://%s%s", scheme(c.EmbeddedTLS), server.Addr(), n.moved("store", server.Addr(), c.EmbeddedAddr))
 	return detail, server.Close, nil
 }
 
@@ -114,6 +114,7 @@ func startEmbeddedStore(ctx context.Context, cfg *config.Config, log *slog.Logge
 	}
 	server, err := embedded.Start(ctx, embedded.Config{
 		LibraryPath: library, DataDir: storeDir(cfg), Addr: cfg.ClickHouse.EmbeddedAddr,
+		TLS: cfg.ClickHouse.EmbeddedTLS, CertFile: cfg.ClickHouse.EmbeddedCert, KeyFile: cfg.ClickHouse.EmbeddedKey,
 		NextFreePort: !cfg.Given("clickhouse.embedded_addr"), MaxMemoryBytes: cfg.ClickHouse.EmbeddedMemory, Logger: log,
 	})
 	if errors.Is(err, embedded.ErrLocked) {
@@ -155,6 +156,13 @@ func runningAddr(cfg *config.Config, name string) (addr string, ok bool) {
 	return addr, true
 }
 
+func scheme(encrypted bool) string {
+	if encrypted {
+		return "https"
+	}
+	return "http"
+}
+
 // moved says that a port was taken, also to who reads only warnings.
 func (n *node) moved(what, got, wanted string) string {
 	text := moved(got, wanted)
@@ -174,7 +182,11 @@ func moved(got, wanted string) string {
 
 // openStore connects to the store, waiting for one that is starting, and brings its schema up to date.
 func (n *node) openStore(ctx context.Context) (string, func(context.Context) error, error) {
-	store, err := openStore(ctx, clickhouseConfig(n.cfg, n.storeAddr, n.password), n.log)
+	c, err := clickhouseConfig(n.cfg, n.storeAt)
+	if err != nil {
+		return "", nil, err
+	}
+	store, err := openStore(ctx, c, n.log)
 	if err != nil {
 		return "", nil, err
 	}
@@ -314,11 +326,15 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 }
 
 func (n *node) serveAPI(context.Context) (string, func(context.Context) error, error) {
-	server := api.Serve(n.listener, api.Config{
+	c := api.Config{
 		Sessions: n.engine, Health: n.engine, Version: version(), Pprof: n.cfg.HTTP.Pprof, Logger: n.log, Peers: n.peers,
-	})
+	}
+	if err := securedAPI(n.cfg, n.log, &c); err != nil {
+		return "", nil, err
+	}
+	server := api.Serve(n.listener, c)
 	addr := n.listener.Addr().String()
-	return "http://" + addr + n.moved("API", addr, n.cfg.HTTP.Addr), server.Close, nil
+	return n.apiScheme() + "://" + addr + n.moved("API", addr, n.cfg.HTTP.Addr), server.Close, nil
 }
 
 // peers are the other engines' APIs.
@@ -326,7 +342,7 @@ func (n *node) peers() []string {
 	var list []string
 	for _, p := range n.group.Peers() {
 		if p.InstanceID != n.id && p.Address != "" {
-			list = append(list, "http://"+p.Address)
+			list = append(list, n.apiScheme()+"://"+p.Address) // all engines are served alike
 		}
 	}
 	return list

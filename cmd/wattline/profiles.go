@@ -17,7 +17,7 @@ func startProfiles(cfg *config.Config, id string, log *slog.Logger) (stop func()
 		return func() {}, nil
 	}
 	profiler, err := pyroscope.Start(pyroscope.Config{
-		ApplicationName: p.App, ServerAddress: p.Addr, BasicAuthUser: p.User, BasicAuthPassword: p.Password,
+		ApplicationName: p.App, ServerAddress: p.Addr, BasicAuthUser: p.User, BasicAuthPassword: p.Password.Reveal(),
 		Tags: map[string]string{"engine": id, "version": version()}, DisableGCRuns: true, Logger: profileLog{log},
 		ProfileTypes: pyroscope.DefaultProfileTypes,
 	})

@@ -84,7 +84,7 @@ func (n *node) tellReady(ctx context.Context, out io.Writer) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	fmt.Fprintf(out, "ready at http://%s\n", n.listener.Addr())
+	fmt.Fprintf(out, "ready at %s://%s\n", n.apiScheme(), n.listener.Addr())
 }
 
 // stopInTime stops everything in order, within what was promised.

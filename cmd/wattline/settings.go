@@ -14,11 +14,13 @@ import (
 	"strings"
 
 	"github.com/wattline/wattline/connectors/clickhouse"
+	"github.com/wattline/wattline/connectors/clickhouse/embedded"
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/certs"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/invariant"
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // configFlag adds --config.
@@ -41,7 +43,19 @@ func loadConfigFor(std stdio, command, file string, secrets ...string) (cfg *con
 		fmt.Fprintf(std.err, "wattline %s: configuration:\n%v\n", command, err)
 		return nil, false
 	}
+	tellInsecure(cfg, std.err)
 	return cfg, true
+}
+
+// tellInsecure logs what the configuration allows though it is not safe, at every start and whatever the log's level.
+func tellInsecure(cfg *config.Config, w io.Writer) {
+	loud := *cfg
+	if loud.Log.Level == "error" {
+		loud.Log.Level = "warn"
+	}
+	for _, what := range cfg.Insecure() {
+		newLogger(&loud, w).Warn("insecure", "configuration", what)
+	}
 }
 
 // engineID is the configured id, or the machine's name.
@@ -129,15 +143,54 @@ func clientTLS(section string, t *config.TLS) (*tls.Config, error) {
 	return certs.Client(section, certs.Files{CA: t.CAFile, Cert: t.CertFile, Key: t.KeyFile, ServerName: t.ServerName})
 }
 
-// clickhouseConfig is the store's part; addrs and password are those of the configuration or of the embedded store.
-func clickhouseConfig(cfg *config.Config, addrs []string, password string) clickhouse.Config {
+// storeAt is where a store is and who may log in: of the configuration, or of the embedded store.
+type storeAt struct {
+	addrs    []string
+	password secret.Text
+}
+
+// storeTLS is for the configured store, or for the embedded one, whose certificate has to exist by then.
+func storeTLS(cfg *config.Config) (*tls.Config, error) {
+	c := &cfg.ClickHouse
+	if len(c.Addr) > 0 {
+		return clientTLS("clickhouse", &c.TLS)
+	}
+	if !c.EmbeddedTLS {
+		return nil, nil //nolint:nilnil // no encryption is a configuration of its own
+	}
+	certFile, keyFile := c.EmbeddedCert, c.EmbeddedKey
+	if certFile == "" {
+		_, certFile, keyFile = embedded.OwnCertificate(storeDir(cfg))
+	}
+	return certs.Own(certFile, keyFile)
+}
+
+// dialable is the address under which this machine reaches a server that listens at addr, perhaps at all addresses.
+func dialable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.IsUnspecified() {
+		return net.JoinHostPort("localhost", port)
+	}
+	return addr
+}
+
+// clickhouseConfig is the store's part.
+func clickhouseConfig(cfg *config.Config, at storeAt) (clickhouse.Config, error) {
+	s := storeConfig(cfg, at)
+	var err error
+	s.TLS, err = storeTLS(cfg)
+	return s, err
+}
+
+// storeConfig is clickhouseConfig without TLS, for which certificates are needed.
+func storeConfig(cfg *config.Config, at storeAt) clickhouse.Config {
 	c := &cfg.ClickHouse
 	compression := c.Compression
 	if compression == "auto" {
 		compression = "" // what the package finds best
 	}
 	return clickhouse.Config{
-		Addrs: addrs, Protocol: clickhouse.Protocol(c.Protocol), Database: c.Database, User: c.User, Password: password,
+		Addrs: at.addrs, Protocol: clickhouse.Protocol(c.Protocol), Database: c.Database, User: c.User, Password: at.password,
 		DialTimeout: c.DialTimeout, InsertTimeout: c.InsertTimeout, QueryTimeout: c.QueryTimeout, MaxConns: int(c.MaxConns),
 		Compression: compression, NoFsync: !c.Fsync, Cluster: c.Cluster,
 	}

@@ -136,8 +136,8 @@ func TestConfigCommands(t *testing.T) {
 	f("config show --config FILE0", "kafka:\n  session_timeout: 40s\n", exitOK, "session_timeout: 40s", "line 2", "WATTLINE_KAFKA_SESSION_TIMEOUT")
 	f("config show --config /nonexistent", "", exitFault, "/nonexistent")
 	f("config show x", "", exitUsage, "no argument \"x\"")
-	f("config check --config FILE0", "clickhouse: {addr: [a:1], password_file: /nonexistent}\n", exitOK, "no fault")
-	f("config show --config FILE0", "clickhouse: {addr: [a:1], password: hush}\n", exitOK, "# password: (set, not shown)")
+	f("config check --config FILE0", "clickhouse: {addr: [localhost:1], password_file: /nonexistent}\n", exitOK, "no fault")
+	f("config show --config FILE0", "clickhouse: {addr: [localhost:1], password: hush}\n", exitOK, "# password: (set, not shown)")
 	f("run --config FILE0", "http: {addr: x}\n", exitFault, "http.addr")
 	f("version", "", exitOK, "rating version")
 }

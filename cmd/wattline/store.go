@@ -6,14 +6,16 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/wattline/wattline/connectors/clickhouse/embedded"
 	"github.com/wattline/wattline/internal/parts"
 )
 
 func storeCommand() command {
 	c := command{name: "store", args: "[--config FILE]", summary: "Run the embedded ClickHouse as a process of its own"}
 	c.run = func(ctx context.Context, std stdio, args []string) int {
-		fs := newFlags(std, c, "Keys: data.dir, clickhouse.embedded_addr, clickhouse.embedded_memory, clickhouse.library. When it is ready it prints\n"+
-			"its address and the files with the passwords. Engines reach it with clickhouse.addr and clickhouse.password_file.")
+		fs := newFlags(std, c, "Keys: data.dir, clickhouse.embedded_addr, clickhouse.embedded_tls, clickhouse.embedded_memory, clickhouse.library. When\n"+
+			"it is ready it prints its address, the files with the passwords and, with TLS, that of the certificate to trust.\n"+
+			"Engines reach it with clickhouse.addr, clickhouse.password_file, clickhouse.tls and clickhouse.tls_ca_file.")
 		file := configFlag(fs)
 		if rest, code, ok := parseFlags(fs, args); !ok {
 			return code
@@ -32,6 +34,10 @@ func storeCommand() command {
 		dir := storeDir(cfg)
 		fmt.Fprintf(std.out, "addr %s\nversion %s\npassword_file %s\nreader_password_file %s\n",
 			server.Addr(), server.Version(), filepath.Join(dir, "password"), filepath.Join(dir, "reader.password"))
+		if cfg.ClickHouse.EmbeddedTLS && cfg.ClickHouse.EmbeddedCert == "" {
+			ca, _, _ := embedded.OwnCertificate(dir)
+			fmt.Fprintf(std.out, "ca_file %s\n", ca)
+		}
 		<-ctx.Done()
 		within, cancel := context.WithTimeout(context.Background(), cfg.Engine.StopTimeout+stopRest)
 		defer cancel()

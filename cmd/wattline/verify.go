@@ -22,6 +22,7 @@ import (
 	"github.com/wattline/wattline/engine/verify"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/secret"
 )
 
 const verifyHelp = `Asks ClickHouse and Kafka whether the ledger is whole and right, and changes nothing:
@@ -164,25 +165,28 @@ func tellReport(std stdio, r *verify.Report, asJSON bool) int {
 // verifyStore connects to the configured ClickHouse, else to the embedded one of these data, which it starts if it does
 // not run.
 func verifyStore(ctx context.Context, cfg *config.Config, log *slog.Logger, progress io.Writer) (*verifyLedger, func() error, error) {
-	addrs, password := cfg.ClickHouse.Addr, cfg.ClickHouse.Password
+	at := storeAt{addrs: cfg.ClickHouse.Addr, password: cfg.ClickHouse.Password}
 	closing := func() error { return nil }
-	if len(addrs) == 0 {
+	if len(at.addrs) == 0 {
 		if addr, running := runningAddr(cfg, "store"); running {
 			text, err := os.ReadFile(filepath.Join(storeDir(cfg), "password"))
 			if err != nil {
 				return nil, nil, fmt.Errorf("read the embedded store's password: %w", err)
 			}
-			addrs, password = []string{addr}, strings.TrimSpace(string(text))
+			at = storeAt{[]string{dialable(addr)}, secret.New(strings.TrimSpace(string(text)))}
 		} else {
 			server, err := startEmbeddedStore(ctx, cfg, log, parts.Printer(progress))
 			if err != nil {
 				return nil, nil, err
 			}
-			addrs, password = []string{server.Addr()}, server.Password()
+			at = storeAt{[]string{dialable(server.Addr())}, secret.New(server.Password())}
 			closing = func() error { return server.Close(context.WithoutCancel(ctx)) }
 		}
 	}
-	c := clickhouseConfig(cfg, addrs, password)
+	c, err := clickhouseConfig(cfg, at)
+	if err != nil {
+		return nil, nil, errors.Join(err, closing())
+	}
 	store, err := openStore(ctx, c, log)
 	if err != nil {
 		return nil, nil, errors.Join(err, closing())
@@ -211,12 +215,7 @@ func newVerifyTopic(cfg *config.Config, client *kafka.Client) (*verifyTopic, err
 		}
 		brokers = []string{addr}
 	}
-	c, err := kafkaConfig(cfg, "verify", brokers, nil)
-	if err != nil {
-		return nil, err
-	}
-	transport := &kafkago.Transport{ClientID: c.ClientID, TLS: c.TLS, SASL: c.SASL}
-	admin := &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: c.RequestTimeout, Transport: transport}
+	admin := &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: cfg.Kafka.RequestTimeout, Transport: client.NewTransport()}
 	t := &verifyTopic{Client: client, admin: admin, group: cfg.Kafka.Group}
 	for _, r := range cfg.Kafka.Readings {
 		t.names = append(t.names, r.Topic)

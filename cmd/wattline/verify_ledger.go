@@ -30,7 +30,7 @@ var (
 
 func newVerifyLedger(store *clickhouse.Store, cfg clickhouse.Config) (*verifyLedger, error) {
 	o := &ch.Options{
-		Addr: cfg.Addrs, Auth: ch.Auth{Username: cfg.User, Password: cfg.Password}, DialTimeout: cfg.DialTimeout, ReadTimeout: cfg.QueryTimeout,
+		Addr: cfg.Addrs, Auth: ch.Auth{Username: cfg.User, Password: cfg.Password.Reveal()}, TLS: cfg.TLS, DialTimeout: cfg.DialTimeout, ReadTimeout: cfg.QueryTimeout,
 		Compression: &ch.Compression{Method: ch.CompressionLZ4},
 	}
 	if cfg.Protocol == clickhouse.HTTP {

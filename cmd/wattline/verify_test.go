@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/engine/verify"
@@ -100,8 +101,18 @@ func (s *verifyScene) rate(dir string) {
 	}
 }
 
+// mustStore is clickhouseConfig of a configuration that is sound.
+func mustStore(t *testing.T, cfg *config.Config, at storeAt) clickhouse.Config {
+	t.Helper()
+	c, err := clickhouseConfig(cfg, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func (s *verifyScene) conn() *verifyLedger {
-	l, err := newVerifyLedger(s.n.store, clickhouseConfig(s.n.cfg, s.n.storeAddr, s.n.password))
+	l, err := newVerifyLedger(s.n.store, mustStore(s.t, s.n.cfg, s.n.storeAt))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -174,7 +185,7 @@ func (s *verifyScene) otherNames() {
 	for _, name := range []string{"n", "t", "s", "side", "count", "first", "energy", "there", "select"} {
 		cfg := *s.n.cfg
 		cfg.ClickHouse.Database = name
-		c := clickhouseConfig(&cfg, s.n.storeAddr, s.n.password)
+		c := mustStore(t, &cfg, s.n.storeAt)
 		store, err := openStore(t.Context(), c, s.n.log)
 		if err != nil {
 			t.Fatal(err)

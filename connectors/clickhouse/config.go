@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // Protocol is how to speak to ClickHouse.
@@ -29,8 +32,12 @@ type Config struct {
 	Protocol Protocol
 	// Database holds the tables; made by Migrate when missing. A plain identifier. Default "wattline".
 	Database string
-	// User and Password. Default user "default", no password.
-	User, Password string
+	// User logs in with Password. Default user "default", no password.
+	User     string
+	Password secret.Text
+	// TLS switches encryption on. Without ServerName the certificate must name the host of the address. Default: nil,
+	// plain text.
+	TLS *tls.Config
 	// DialTimeout bounds connecting, and waiting for one of MaxConns. Default 5 s.
 	DialTimeout time.Duration
 	// InsertTimeout bounds one attempt of an insert, server side included. Longer ones fail and are read back, so
@@ -160,7 +167,8 @@ func (c Config) database() string { return "`" + c.Database + "`" }
 func (c Config) options(db string) *ch.Options {
 	o := &ch.Options{
 		Addr:             c.Addrs,
-		Auth:             ch.Auth{Database: db, Username: c.User, Password: c.Password},
+		Auth:             ch.Auth{Database: db, Username: c.User, Password: c.Password.Reveal()},
+		TLS:              c.TLS,
 		DialTimeout:      c.DialTimeout,
 		ReadTimeout:      max(c.InsertTimeout, c.QueryTimeout),
 		MaxOpenConns:     c.MaxConns,

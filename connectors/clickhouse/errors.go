@@ -1,18 +1,22 @@
 package clickhouse
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
+
+	"github.com/wattline/wattline/internal/certs"
 )
 
 // Errors of a Store that a caller may want to tell apart. All come wrapped with what was being done.
 var (
 	// ErrRefused: ClickHouse will refuse the same statement again until somebody changes the schema, the rights or
-	// the configuration. Without it an error is transient: network, memory, disk, load, time-out.
+	// the configuration, or the connection is set up wrongly. Without it an error is transient: network, memory, disk,
+	// load, time-out.
 	ErrRefused = errors.New("refused by ClickHouse")
 	// ErrNewerSchema: the database was migrated by a newer program.
 	ErrNewerSchema = errors.New("the database's schema is newer than this program")
@@ -46,6 +50,23 @@ func otherProtocol(p Protocol, err error) string {
 		return ""
 	}
 	return fmt.Sprintf(" by protocol %s (is clickhouse.protocol right?)", p)
+}
+
+// misconfigured says what is wrong with a connection that time does not mend, and which key to look at; "" for others.
+func misconfigured(err error) string {
+	if why := certs.Explain("clickhouse", err); why != "" {
+		return why
+	}
+	// A server of TLS answers plain text in HTTP's words, or with an alert, whose first bytes are 0x15 and 3.
+	for _, sign := range []string{"HTTP request to an HTTPS server", `malformed HTTP response "\x15\x03`, `unexpected packet [21]`} {
+		if strings.Contains(err.Error(), sign) {
+			return "TLS is spoken at that port: set clickhouse.tls, or take the port for plain text"
+		}
+	}
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return certs.Explain("clickhouse", tls.RecordHeaderError{})
+	}
+	return ""
 }
 
 // briefError has a shorter text than the error in it.

@@ -17,6 +17,7 @@ import (
 	"github.com/wattline/wattline/connectors/clickhouse/embedded"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -93,7 +94,7 @@ func startChild(t testing.TB, dir string) (cfg Config, kill func()) {
 	if _, err := fmt.Fscanln(out, &addr, &password); err != nil || addr == "error" {
 		t.Fatalf("store in a process of its own: %s %s: %v", addr, password, err)
 	}
-	return Config{Addrs: []string{addr}, Password: password}, func() {
+	return Config{Addrs: []string{addr}, Password: secret.New(password)}, func() {
 		killed = true
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -132,7 +133,7 @@ func server(t testing.TB) *embedded.Server {
 func testConfig(t testing.TB) Config {
 	srv := server(t)
 	return Config{
-		Addrs: []string{srv.Addr()}, Password: srv.Password(),
+		Addrs: []string{srv.Addr()}, Password: secret.New(srv.Password()),
 		Database: "t" + strconv.FormatInt(shared.n.Add(1), 10) + "_" + strings.ToLower(strings.NewReplacer("/", "_", "#", "_").Replace(t.Name())),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // Whatever a database is called, no alias in a query stands for it, and a keyword is a name.
@@ -59,7 +60,7 @@ func TestOtherProtocol(t *testing.T) {
 	cfg.Protocol = Native
 	f(cfg, true)
 	cfg = testConfig(t)
-	cfg.Password = "wrong"
+	cfg.Password = secret.New("wrong")
 	f(cfg, false)
 
 	// What port 9000 of a server answers to HTTP.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -219,7 +220,7 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrong := cfg
-	wrong.Password = "wrong"
+	wrong.Password = secret.New("wrong")
 	_, err := Open(t.Context(), wrong)
 	f("password", err, true)
 	nobody := cfg
@@ -227,7 +228,7 @@ func TestRefused(t *testing.T) {
 	_, err = Open(t.Context(), nobody)
 	f("nobody listens", err, false)
 	reader := cfg
-	reader.User, reader.Password = "reader", server(t).ReaderPassword()
+	reader.User, reader.Password = "reader", secret.New(server(t).ReaderPassword())
 	r := open(t, reader)
 	f("reader", r.Insert(t.Context(), insertOf(1, makeCharges(1, 1, 1))), true)
 	if err := s.exec(t.Context(), "ALTER TABLE "+s.table("charges")+" DROP COLUMN price SETTINGS mutations_sync = 1"); err != nil {

@@ -29,7 +29,8 @@ var (
 )
 
 // Open connects and asks for an answer. Migrate must have run, by whomever, before anything is inserted.
-// Errors: the faults of cfg; ErrRefused for a wrong password; what the network says.
+// Errors: the faults of cfg; ErrRefused for a wrong password and for what is
+// wrong with certificates and ports; what the network says.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -48,6 +49,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	defer cancel()
 	if err := conn.Ping(ctx); err != nil {
 		_ = conn.Close()
+		if why := misconfigured(err); why != "" {
+			return nil, briefError{fmt.Errorf("%w: %w", ErrRefused, err), fmt.Sprintf("reach ClickHouse %s: %s", strings.Join(cfg.Addrs, ","), why)}
+		}
 		return nil, fmt.Errorf("reach ClickHouse %s%s: %w", strings.Join(cfg.Addrs, ","), otherProtocol(cfg.Protocol, err), classify(brief(err)))
 	}
 	return s, nil

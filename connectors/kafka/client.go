@@ -59,6 +59,12 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// NewTransport returns a transport of kafka-go that connects as the client does, for requests that this package does not
+// have. The caller closes its idle connections.
+func (c *Client) NewTransport() *kafkago.Transport {
+	return &kafkago.Transport{Dial: c.dial, ClientID: c.cfg.ClientID, SASL: c.transport.SASL}
+}
+
 // Close ends all connections, also those on which a request waits. Close groups and feeds first.
 func (c *Client) Close() error {
 	c.mu.Lock()

@@ -172,6 +172,22 @@ func TestNoTLS(t *testing.T) {
 	}
 }
 
+// TestOwn: the certificate in the file is taken, whatever its name, and no other.
+func TestOwn(t *testing.T) {
+	w := newWorld(t)
+	s := w.server(t, "mine", Template{Names: []string{"elsewhere.example"}})
+	c, err := Own(filepath.Join(w.dir, "mine.pem"), filepath.Join(w.dir, "mine.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handshake(t, "127.0.0.1", c, s); err != nil {
+		t.Error(err)
+	}
+	if _, err := handshake(t, "127.0.0.1", c, w.server(t, "other", Template{Names: []string{"elsewhere.example"}})); !errors.Is(err, errNotOurs) {
+		t.Errorf("another certificate is taken: %v", err)
+	}
+}
+
 // TestT2: a changed pair is used, one that does not fit is not.
 func TestT2(t *testing.T) {
 	w := newWorld(t)

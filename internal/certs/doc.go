@@ -6,7 +6,8 @@
 //
 // Invariants:
 //
-//   - T1 nothing is weakened: TLS 1.2 at least, Go's own suites, the peer's certificate and name are always verified.
+//   - T1 nothing is weakened: TLS 1.2 at least, Go's own suites, the peer's certificate and name are always verified,
+//     or the certificate itself compared with the one that is expected (Own).
 //   - T2 a server's or client's certificate and key are read again when their files change, both or none: a pair that
 //     does not fit is not used, the one before serves on.
 package certs

@@ -16,6 +16,7 @@ import (
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -126,7 +127,7 @@ func (s *scene) rejects(c *kafka.Client) []string {
 // openStore is the store as the product's own package sees it.
 func (s *scene) openStore() *clickhouse.Store {
 	s.t.Helper()
-	store, err := clickhouse.Open(s.ctx, clickhouse.Config{Addrs: []string{shared.storeAddr}, Password: shared.password, Database: s.name})
+	store, err := clickhouse.Open(s.ctx, clickhouse.Config{Addrs: []string{shared.storeAddr}, Password: secret.New(shared.password), Database: s.name})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // The two users. Both have their password in a file of the data directory.
@@ -27,40 +29,40 @@ const (
 
 // loadPassword reads the password from DIR/name, or makes one of 24 random bytes
 // and keeps it there, readable by the owner only.
-func loadPassword(dir, name string) (string, error) {
+func loadPassword(dir, name string) (secret.Text, error) {
 	path := filepath.Join(dir, name)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makePassword(path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("embedded: read password: %w", err)
+		return secret.Text{}, fmt.Errorf("embedded: read password: %w", err)
 	}
 	pw := strings.TrimSpace(string(b))
 	if pw == "" {
-		return "", fmt.Errorf("embedded: password file %s is empty; remove it and a new one is made", path)
+		return secret.Text{}, fmt.Errorf("embedded: password file %s is empty; remove it and a new one is made", path)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
-		return "", fmt.Errorf("embedded: protect password: %w", err)
+		return secret.Text{}, fmt.Errorf("embedded: protect password: %w", err)
 	}
-	return pw, nil
+	return secret.New(pw), nil
 }
 
 // makePassword writes a new password by rename, so that a crash leaves no half one.
-func makePassword(path string) (string, error) {
+func makePassword(path string) (secret.Text, error) {
 	var raw [24]byte
 	if _, err := rand.Read(raw[:]); err != nil {
-		return "", fmt.Errorf("embedded: make password: %w", err)
+		return secret.Text{}, fmt.Errorf("embedded: make password: %w", err)
 	}
 	pw := base64.RawURLEncoding.EncodeToString(raw[:])
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, []byte(pw+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("embedded: write password: %w", err)
+		return secret.Text{}, fmt.Errorf("embedded: write password: %w", err)
 	}
 	if err := os.Rename(tmp, path); err != nil {
-		return "", fmt.Errorf("embedded: write password: %w", err)
+		return secret.Text{}, fmt.Errorf("embedded: write password: %w", err)
 	}
-	return pw, nil
+	return secret.New(pw), nil
 }
 
 // credentials takes user and password from the headers X-ClickHouse-User and -Key, from Basic
@@ -101,7 +103,7 @@ func (s *Server) authenticate(r *http.Request) (user string, err error) {
 	if user == UserReader {
 		want, known = s.readerPassword, true
 	}
-	a, b := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(want))
+	a, b := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(want.Reveal()))
 	if subtle.ConstantTimeCompare(a[:], b[:]) != 1 || !known {
 		return "", newException(codeAuthFailed,
 			"%s: Authentication failed: password is incorrect, or there is no user with such name. "+

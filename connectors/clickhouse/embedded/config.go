@@ -8,6 +8,8 @@ import (
 	"os"
 	"runtime"
 	"time"
+
+	"github.com/wattline/wattline/internal/certs"
 )
 
 // Config says where the engine is, where its data lies and what it may use.
@@ -18,10 +20,14 @@ type Config struct {
 	// DataDir holds the tables and the passwords; made when missing. One process
 	// at a time, and one directory in a process (I6).
 	DataDir string
-	// Addr is the TCP address to listen on, "host:port". The host must be a
-	// loopback address, because there is no TLS. Default "127.0.0.1:8123"; port 0
-	// takes any free port.
+	// Addr is the TCP address to listen on, "host:port". Without TLS the host must be
+	// a loopback address. Default "127.0.0.1:8123"; port 0 takes any free port.
 	Addr string
+	// TLS serves by TLS only. Default off.
+	TLS bool
+	// CertFile and KeyFile are the PEM files of the certificate for TLS, read again when
+	// they change. Default: one of our own, made at first start (see OwnCertificate).
+	CertFile, KeyFile string
 	// NextFreePort takes the next free port, 100 at most, when Addr's is taken.
 	// Default off: a taken port is an error.
 	NextFreePort bool
@@ -111,8 +117,11 @@ func (c Config) Validate() error {
 	}
 	if host, _, err := net.SplitHostPort(c.Addr); err != nil {
 		bad("Addr", "%v", err)
-	} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		bad("Addr", "%q is not a loopback address; the interface has no TLS", c.Addr)
+	} else if !c.TLS && !certs.Loopback(host) {
+		bad("Addr", "%q is not a loopback address; it needs TLS", c.Addr)
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		bad("CertFile", "and KeyFile: one is given without the other")
 	}
 	for _, v := range []struct {
 		field string

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/wattline/wattline/internal/secret"
 )
 
 // ErrLocked says that the data directory is in use; the error's text names the
@@ -29,8 +32,9 @@ type Server struct {
 	lock           *os.File
 	args           []string // of every engine connection
 	spoolDir       string
-	password       string
-	readerPassword string
+	password       secret.Text // of UserDefault
+	readerPassword secret.Text
+	tls            *tls.Config // nil without TLS
 
 	version, timezone, displayName string
 	settingNames                   map[string]bool
@@ -110,6 +114,9 @@ func (s *Server) start(ctx context.Context) error {
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:          slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
+	if s.tls != nil {
+		ln = tls.NewListener(ln, s.tls)
+	}
 	go func() {
 		defer close(s.served)
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -138,6 +145,9 @@ func (s *Server) prepareDir() (err error) {
 		return err
 	}
 	if s.readerPassword, err = loadPassword(dir, readerPasswordFile); err != nil {
+		return err
+	}
+	if err := s.prepareTLS(dir); err != nil {
 		return err
 	}
 	// A configuration of ours keeps the engine from reading ./config.xml or the
@@ -265,10 +275,10 @@ func listen(ctx context.Context, addr string, next bool) (net.Listener, error) {
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Password is that of the user "default".
-func (s *Server) Password() string { return s.password }
+func (s *Server) Password() string { return s.password.Reveal() }
 
 // ReaderPassword is that of the user "reader".
-func (s *Server) ReaderPassword() string { return s.readerPassword }
+func (s *Server) ReaderPassword() string { return s.readerPassword.Reveal() }
 
 // Version is the engine's, as version() gives it.
 func (s *Server) Version() string { return s.version }
