@@ -53,7 +53,11 @@ func otherProtocol(p Protocol, err error) string {
 }
 
 // misconfigured says what is wrong with a connection that time does not mend, and which key to look at; "" for others.
-func misconfigured(err error) string {
+func misconfigured(user string, err error) string {
+	var ex *ch.Exception
+	if errors.As(err, &ex) && slices.Contains([]int32{192, 193, 194, 516}, ex.Code) {
+		return fmt.Sprintf("the log-in of user %q was refused: look at clickhouse.user, and clickhouse.password or clickhouse.password_file", user)
+	}
 	if why := certs.Explain("clickhouse", err); why != "" {
 		return why
 	}

@@ -33,6 +33,9 @@ var shared struct {
 // childEnv names the data directory of a store that runs in a process of its own: this binary, started again.
 const childEnv = "WATTLINE_CLICKHOUSE_CHILD_DIR"
 
+// tlsEnv names the certificate and key, with a comma between them, with which the child speaks TLS.
+const tlsEnv = "WATTLINE_CLICKHOUSE_CHILD_TLS"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
 		os.Exit(childMain(dir))
@@ -50,8 +53,9 @@ func TestMain(m *testing.M) {
 
 // childMain serves dir until standard input ends, and prints address and password.
 func childMain(dir string) int {
+	cert, key, _ := strings.Cut(os.Getenv(tlsEnv), ",")
 	srv, err := embedded.Start(context.Background(), embedded.Config{
-		LibraryPath: os.Getenv("WATTLINE_LIBCHDB"), DataDir: dir, Addr: "127.0.0.1:0",
+		LibraryPath: os.Getenv("WATTLINE_LIBCHDB"), DataDir: dir, Addr: "127.0.0.1:0", TLS: cert != "", CertFile: cert, KeyFile: key,
 	})
 	if err != nil {
 		fmt.Println("error", err)
@@ -68,10 +72,10 @@ func childMain(dir string) int {
 
 // startChild starts a store in dir in a process of its own. kill ends it at once, as kill -9 does; else it ends with
 // the test.
-func startChild(t testing.TB, dir string) (cfg Config, kill func()) {
+func startChild(t testing.TB, dir string, env ...string) (cfg Config, kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, "WATTLINE_LIBCHDB="+library(t))
+	cmd.Env = append(append(os.Environ(), childEnv+"="+dir, "WATTLINE_LIBCHDB="+library(t)), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

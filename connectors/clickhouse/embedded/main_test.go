@@ -23,6 +23,7 @@ import (
 const (
 	libEnv   = "WATTLINE_LIBCHDB"
 	childEnv = "WATTLINE_EMBEDDED_CHILD_DIR"
+	tlsEnv   = "WATTLINE_EMBEDDED_CHILD_TLS" // the child speaks TLS
 )
 
 var shared struct {
@@ -60,7 +61,7 @@ func TestMain(m *testing.M) {
 
 // childMain serves DIR until its standard input ends, and prints its address.
 func childMain(dir string) int {
-	srv, err := Start(context.Background(), Config{LibraryPath: os.Getenv(libEnv), DataDir: dir, Addr: "127.0.0.1:0"})
+	srv, err := Start(context.Background(), Config{LibraryPath: os.Getenv(libEnv), DataDir: dir, Addr: "127.0.0.1:0", TLS: os.Getenv(tlsEnv) != ""})
 	if err != nil {
 		fmt.Println("error:", err)
 		return 3
@@ -174,10 +175,10 @@ type child struct {
 	text  string // first line when it did not start
 }
 
-func startChild(t testing.TB, dir string) *child {
+func startChild(t testing.TB, dir string, env ...string) *child {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, libEnv+"="+libraryPath(t))
+	cmd.Env = append(append(os.Environ(), childEnv+"="+dir, libEnv+"="+libraryPath(t)), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
