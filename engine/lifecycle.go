@@ -31,11 +31,11 @@ func (s *shard) resolve(r *rating.Reading, key snapshot.Key) *snapshot.Session {
 	}
 	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
 		c := &s.connectors[i]
-		if r.Connector != 0 && c.Number != r.Connector {
+		if !mayBe(c.Number, r.Connector) {
 			continue
 		}
 		if ss := s.lookup(c.Live, noSlot); ss != nil {
-			if len(r.Transaction) == 0 && r.Connector != 0 || string(ss.Transaction()) == string(r.Transaction) {
+			if len(r.Transaction) == 0 && r.Connector != 0 && c.Number == r.Connector || string(ss.Transaction()) == string(r.Transaction) {
 				return ss
 			}
 		}
@@ -46,6 +46,10 @@ func (s *shard) resolve(r *rating.Reading, key snapshot.Key) *snapshot.Session {
 	}
 	return nil
 }
+
+// mayBe says whether a message of a connector can be one of a session of another number: 0 is a connector that was
+// not said. OCPP 2.x authorises before it knows the EVSE, and does not repeat it.
+func mayBe(number, said int32) bool { return said == 0 || number == 0 || number == said }
 
 // bygone says that a message of a session that is not known was measured before the newest session of its
 // connector began. Sessions of a connector do not overlap: it is of one that is over, sent again, and must not
@@ -75,7 +79,7 @@ func (s *shard) endedBefore(r *rating.Reading) bool {
 	}
 	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
 		c := &s.connectors[i]
-		if r.Connector != 0 && c.Number != r.Connector || c.Ended == (snapshot.Key{}) {
+		if !mayBe(c.Number, r.Connector) || c.Ended == (snapshot.Key{}) {
 			continue
 		}
 		if s.hash.key(r.ChargePoint, c.Number, r.Transaction) == c.Ended {
@@ -547,7 +551,7 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 		if c.Live == ss.Key {
 			c.Live = snapshot.Key{}
 		}
-		if c.Number == ss.Connector {
+		if c.Number == ss.Connector || c.Number == 0 && s.hash.key([]byte(s.names.list[ss.ChargePoint]), 0, ss.Transaction()) == ss.Key {
 			c.Ended, c.EndedFromMs, c.EndedMs = ss.Key, beganMs(ss), ss.Rate.LastMs
 		}
 	}

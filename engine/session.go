@@ -39,8 +39,28 @@ func (s *shard) takes(ss *snapshot.Session, r *rating.Reading, rec *Record) bool
 		ss.Flags |= uint32(FlagDuplicate)
 		return false
 	}
+	if ss.Connector == 0 && r.Connector != 0 {
+		s.plugIn(ss, r)
+	}
 	s.note(ss, r)
 	return true
+}
+
+// plugIn gives a session that began before its connector was known (OCPP 2.x: the driver was authorised first) to the
+// connector that a later message names, and prices it if that is what was missing. Its id stays.
+func (s *shard) plugIn(ss *snapshot.Session, r *rating.Reading) {
+	connector := s.connector(r.ChargePoint, r.Connector)
+	s.endLost(connector, ss.Rate.StartMs)
+	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors[i].Next {
+		if c := &s.connectors[i]; c.Live == ss.Key {
+			c.Live = snapshot.Key{}
+		}
+	}
+	s.connectors[connector].Live = ss.Key
+	ss.Connector = r.Connector
+	if h := s.held[ss.Key]; h != nil && !h.Trimmed && s.price(ss, s.bookOffset, ss.Rate.FirstMs) {
+		s.release(ss, h)
+	}
 }
 
 // tooFar rejects a reading so long after the session's last one that its slices could not be written down: a
@@ -59,7 +79,13 @@ func (s *shard) tooFar(ss *snapshot.Session, r *rating.Reading, rec *Record) boo
 func (s *shard) measure(ss *snapshot.Session, r *rating.Reading) {
 	switch {
 	case r.Context == rating.ContextBegin:
-		// A start value. The session has one; it is never the newest (TARIFF-RULES 5.2, Growatt).
+		// A start value. It is never the newest (Growatt repeats it in every message), and only a session whose Start
+		// had no register still needs it.
+		if ss.Rate.LastMwh == rating.Unknown && r.RegisterMwh != rating.Unknown {
+			s.firstRegister(ss, &rating.Reading{
+				AtMs: ss.Rate.LastMs, RegisterMwh: r.RegisterMwh, PowerMicroW: rating.Unknown, CurrentNanoA: rating.Unknown, ResolutionMwh: r.ResolutionMwh,
+			})
+		}
 	case r.Context == rating.ContextEnd && r.RegisterMwh != rating.Unknown:
 		ss.EndMs, ss.EndMwh = r.AtMs, r.RegisterMwh
 	case r.RegisterMwh == rating.Unknown:
@@ -273,6 +299,12 @@ func readingFlags(f rating.ReadingFlags) (out SessionFlags) {
 	}
 	if f&rating.ReadingStopUnknown != 0 {
 		out |= FlagStopUnknown
+	}
+	if f&rating.ReadingOffline != 0 {
+		out |= FlagLate
+	}
+	if f&rating.ReadingSigned != 0 {
+		out |= FlagSigned
 	}
 	return out
 }

@@ -57,6 +57,7 @@ const (
 	FlagHeld                                     // was held for an unknown charger or tariff
 	FlagTrimmed                                  // held readings beyond the limit were given up
 	FlagSessionRegister                          // no Start was seen, and the register evidently counts from the session's start
+	FlagSigned                                   // messages of the session have signed meter values
 
 	// flagUnitGuessed is internal until the session ends: a register came without unit and measurand.
 	flagUnitGuessed SessionFlags = 1 << 31
@@ -167,14 +168,14 @@ func flagName(bit int) string {
 	return [...]string{
 		"duplicate", "disorder", "late", "glitch", "reset", "below_start", "stop_unknown", "no_start", "no_stop", "after_end",
 		"unit", "impossible", "phase_sum", "clock", "resolution", "bad_time", "wrong_partition", "held", "trimmed",
-		"session_register",
+		"session_register", "signed",
 	}[bit]
 }
 
 // Names lists the flags that are set, in order of their bits.
 func (f SessionFlags) Names() []string {
 	names := []string{}
-	for bit := range 20 {
+	for bit := range 21 {
 		if f&(1<<bit) != 0 {
 			names = append(names, flagName(bit))
 		}

@@ -53,6 +53,8 @@ const (
 	ReadingNoZone                                // the timestamp had no zone: taken as UTC
 	ReadingStopUnknown                           // meterStop was -1: the end register is unknown
 	ReadingAtUnreadable                          // the timestamp was empty or nonsense: the Kafka record's time is used
+	ReadingOffline                               // the charge point says that it was offline then
+	ReadingSigned                                // the message has a signed meter value: it stays in the readings topic
 )
 
 // Reading is one message of one session, decoded: what goes into the engine.

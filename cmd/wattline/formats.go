@@ -26,6 +26,7 @@ func formats() []format {
 		{name: wire.Name, accepts: wire.Accepts, decode: wire.Decode, encode: wire.Append},
 		{name: jsonreading.Name, accepts: jsonreading.Accepts, decode: jsonreading.Decode, isJSON: true, encode: jsonreading.Append},
 		{name: ocpp.Name, accepts: ocpp.Accepts, decode: ocpp.Decode, isJSON: true},
+		{name: ocpp.Name2, accepts: ocpp.Accepts2, decode: ocpp.Decode2, isJSON: true},
 	}
 }
 

@@ -25,7 +25,8 @@ type decoder struct {
 	n   int // the message's readings are dst[n:]
 	err error
 
-	base    int // how deep the frame is: 0 bare, 1 in an envelope
+	two     bool // OCPP 2.x, not 1.6
+	base    int  // how deep the frame is: 0 bare, 1 in an envelope
 	charger []byte
 	key     []byte
 	dir     direction
@@ -46,8 +47,13 @@ type decoder struct {
 //
 // On an error dst is returned with its old length; what lies behind it may be overwritten.
 func Decode(key, value []byte, dst []rating.Reading) ([]rating.Reading, error) {
+	return decode(key, value, dst, false)
+}
+
+// decode is Decode for one of the two families of OCPP: two says that it is 2.x.
+func decode(key, value []byte, dst []rating.Reading, two bool) ([]rating.Reading, error) {
 	var d decoder // set field by field: a literal would be made elsewhere and copied
-	d.B, d.dst, d.n, d.key = value, dst, len(dst), key
+	d.B, d.dst, d.n, d.key, d.two = value, dst, len(dst), key, two
 	if len(value) > MaxBytes {
 		d.failAt("message", fmt.Sprintf("%d bytes, at most %d", len(value), MaxBytes))
 		return dst, d.err
@@ -72,8 +78,13 @@ func Decode(key, value []byte, dst []rating.Reading) ([]rating.Reading, error) {
 	if d.err != nil {
 		return dst, d.err
 	}
+	flags := rating.ReadingFlags(0)
+	if d.signed {
+		flags = rating.ReadingSigned
+	}
 	for j := d.n; j < len(d.dst); j++ {
 		d.dst[j].ChargePoint = d.charger
+		d.dst[j].Flags |= flags
 	}
 	return d.dst, nil
 }
@@ -164,7 +175,8 @@ func (d *decoder) readDirection(i int) (next int) {
 	return next
 }
 
-// frame reads [2, id, action, payload], [3, id, payload] or [4, id, ...].
+// frame reads [2, id, action, payload], [3, id, payload] or [4, id, ...]. OCPP 2.1 also has 5 and 6, which carry
+// nothing for the engine.
 func (d *decoder) frame(i int) (next int) {
 	if d.B[i] != '[' {
 		return d.failAt("frame", "not an array")
@@ -177,8 +189,12 @@ func (d *decoder) frame(i int) (next int) {
 	if i < 0 {
 		return -1
 	}
-	if kind.Kind != jsontext.Number || len(kind.Text) != 1 || kind.Text[0] < '2' || kind.Text[0] > '4' {
-		return d.failAt("frame[0]", "not a message type of OCPP 1.6: 2, 3 or 4")
+	last := byte('4')
+	if d.two {
+		last = '6'
+	}
+	if kind.Kind != jsontext.Number || len(kind.Text) != 1 || kind.Text[0] < '2' || kind.Text[0] > last {
+		return d.failAt("frame[0]", fmt.Sprintf("not a message type: 2 to %c", last))
 	}
 	if i, more = d.Next(i, false); !more {
 		return d.missing(i, "frame[1]")
@@ -190,10 +206,10 @@ func (d *decoder) frame(i int) (next int) {
 	if id.Kind != jsontext.String {
 		return d.failAt("frame[1]", "not a string")
 	}
-	switch kind.Text[0] {
-	case '2':
+	switch {
+	case kind.Text[0] == '2':
 		i = d.call(i, id.Text)
-	case '3':
+	case kind.Text[0] == '3' && !d.two:
 		i = d.result(i, id.Text)
 	}
 	if i < 0 {
@@ -222,8 +238,13 @@ func (d *decoder) call(i int, id []byte) (next int) {
 	if name.Kind != jsontext.String {
 		return d.failAt("frame[2]", "not a string")
 	}
-	a := actionOf(name.Text)
-	if a == 0 || d.dir == toCharger {
+	a, a2 := fields(0), fields2(0)
+	if d.two {
+		a2 = actionOf2(name.Text)
+	} else {
+		a = actionOf(name.Text)
+	}
+	if a == 0 && a2 == 0 || d.dir == toCharger {
 		return i
 	}
 	if i, more = d.Next(i, false); !more {
@@ -233,6 +254,9 @@ func (d *decoder) call(i int, id []byte) (next int) {
 		return d.failAt("frame[3]", "not an object")
 	}
 	d.where = "frame[3]"
+	if d.two {
+		return d.payload2(i, a2)
+	}
 	return d.payload(i, a, id)
 }
 

@@ -1,11 +1,12 @@
-// Package ocpp reads frames of OCPP 1.6 (JSON) into readings. The format is docs/formats/ocpp16-envelope.md: an
+// Package ocpp reads frames of OCPP 1.6 (Decode) and of OCPP 2.0.1 and 2.1 (Decode2), all JSON, into readings. The
+// formats are docs/formats/ocpp16-envelope.md and ocpp201-envelope.md: an
 // envelope {"received", "charger", "direction", "frame"}, or the frame alone with the charger as the record's key.
 //
 // It owns what the standard says about single messages: defaults, units, phases, contexts, locations, and what
 // real chargers make of it. It keeps nothing between two messages: which transaction a Start belongs to, whether
 // a register fell or a session is over is the engine's business. Timestamps are read, not judged.
 //
-// What becomes of a frame:
+// What becomes of a frame of OCPP 1.6 (two.go says it of 2.x):
 //
 //   - StartTransaction: a start with register, token and message id. Its answer, the one result that has a
 //     transactionId: an answer with the same message id. A frame of the direction "in" is the charger's, "out" the
@@ -19,7 +20,8 @@
 // Current.Import. Without a measurand it is the register, unless the unit is one of power or current, or no unit
 // that is known here. A value without phase goes before the sum of the phases; the outlet before other locations.
 // A reading without register says power and current only, and one with neither is not made, so that a list of
-// voltages resets nothing. A begin or end without register is not made either. Signed values are left out.
+// voltages resets nothing. A begin or end without register is not made either. Signed values are
+// left out; a message that has one says so in the flags of its readings.
 //
 // Transaction ids are kept as they were sent, digit by digit. 0 and -1 are ids of some central systems, and
 // "not known" of some chargers (offline, outside a transaction); one message does not tell, so they stay ids.

@@ -69,8 +69,11 @@ type sampled struct {
 	unit      unitKind
 	slot      uint8
 	rank      int8
-	signed    bool
-	unitShown jsontext.Scalar // for the error
+	signed    bool // the value is the signed one (1.6)
+	hasSigned bool // a signed one stands beside it (2.x)
+	// multiplier is the power of ten that the unit is multiplied with (2.x).
+	multiplier int
+	unitShown  jsontext.Scalar // for the error
 }
 
 // quantity is one measurand of a group.
@@ -92,6 +95,7 @@ type meter struct {
 	flags  rating.ReadingFlags
 	groups [contexts]group
 	used   uint8 // groups that have a value
+	signed bool  // the message has a signed value
 }
 
 const contexts = int(rating.ContextOther) + 1
@@ -226,6 +230,9 @@ func (d *decoder) sampledValue(i, depth int) (next int) {
 	if d.B[i] != '{' {
 		return d.failAt(fmt.Sprintf("%s.%s[%d].sampledValue[%d]", d.where, d.list, d.element, d.sample), "not an object")
 	}
+	if d.two {
+		return d.sampledValue2(i, depth)
+	}
 	v := sampled{slot: total, rank: rankOutlet}
 	var seen uint8
 	i++
@@ -298,6 +305,7 @@ func (v *sampled) set(field uint8, s jsontext.Scalar) {
 // add puts a value into its group. What is not needed, or can not be read and is not energy, is left out. An
 // energy that can not be read refuses the message: to leave it out would bill less without a trace.
 func (d *decoder) add(v *sampled) bool {
+	d.signed = d.signed || v.signed || v.hasSigned
 	if v.signed || v.slot == noSlot {
 		return true
 	}
@@ -323,6 +331,7 @@ func (d *decoder) add(v *sampled) bool {
 		}
 		return true
 	}
+	scale += v.multiplier
 	n, decimals, ok := decimalOf(v.value, scale)
 	if !ok {
 		return v.quantity != energy || d.notNumber("value", v.value) >= 0

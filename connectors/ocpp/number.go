@@ -146,8 +146,8 @@ func parseExponent(b []byte) (e int, ok bool) {
 }
 
 // coarseness is the power of ten that a value in a unit of 10^scale smallest units counts in if it is written
-// with so many decimals; 0 is exact.
-func coarseness(scale, decimals int) uint8 { return uint8(max(scale-decimals, 0)) }
+// with so many decimals; 0 is exact. 10^18 mWh is the coarsest: an int64 has no room for more.
+func coarseness(scale, decimals int) uint8 { return uint8(min(max(scale-decimals, 0), 18)) }
 
 // step is the step in mWh of a register of a coarseness; 0 is exact to the mWh.
 func step(coarseness uint8) int64 {

@@ -157,7 +157,7 @@ func text(r *rating.Reading) string {
 	if r.Context != 0 {
 		b.WriteString(" " + []string{"", "begin", "clock", "end", "other"}[r.Context])
 	}
-	for i, name := range []string{"phase-sum", "unit-guessed", "no-zone", "stop-unknown", "at-unreadable"} {
+	for i, name := range []string{"phase-sum", "unit-guessed", "no-zone", "stop-unknown", "at-unreadable", "offline", "signed"} {
 		if r.Flags>>i&1 != 0 {
 			b.WriteString(" [" + name + "]")
 		}

@@ -128,7 +128,7 @@ func (d *decoder) payload(i int, action fields, id []byte) (next int) {
 func (d *decoder) readings(p *payload, action, seen fields, id []byte) bool {
 	r := blank()
 	var ok bool
-	if r.Connector, ok = d.connector(p.connector); !ok {
+	if r.Connector, ok = d.connector("connectorId", p.connector); !ok {
 		return false
 	}
 	if r.Transaction, ok = d.transaction(p.transaction); !ok {
@@ -210,8 +210,8 @@ func (d *decoder) register(r *rating.Reading, field string, s jsontext.Scalar) b
 	return true
 }
 
-// connector reads a connector's number, 0 if it is not said.
-func (d *decoder) connector(s jsontext.Scalar) (int32, bool) {
+// connector reads the number of a connector or EVSE, 0 if it is not said.
+func (d *decoder) connector(field string, s jsontext.Scalar) (int32, bool) {
 	n := int64(0)
 	ok := s.Kind == jsontext.Absent || s.Kind != jsontext.Other && len(s.Text) > 0
 	for _, c := range s.Text {
@@ -222,7 +222,7 @@ func (d *decoder) connector(s jsontext.Scalar) (int32, bool) {
 		ok = n < 1<<31
 	}
 	if !ok {
-		d.fail("connectorId", fmt.Sprintf("%.60q is not a connector's number", s.Text))
+		d.fail(field, fmt.Sprintf("%.60q is not a connector's number", s.Text))
 	}
 	return int32(n), ok
 }

@@ -85,7 +85,10 @@ func pick(o object, names ...string) (map[string]any, error) {
 	return out, nil
 }
 
-func slowDecode(value []byte) ([]rating.Reading, error) {
+func slowDecode(value []byte) ([]rating.Reading, error) { return slowDecodeAs(value, false) }
+
+// slowDecodeAs is slowDecode for one of the families of OCPP: two is 2.x.
+func slowDecodeAs(value []byte, two bool) ([]rating.Reading, error) {
 	if len(value) > MaxBytes || !json.Valid(value) {
 		return nil, errSlow
 	}
@@ -118,7 +121,7 @@ func slowDecode(value []byte) ([]rating.Reading, error) {
 			return nil, errSlow
 		}
 	}
-	readings, err := slowFrame(frame, direction)
+	readings, err := slowFrame(frame, direction, two)
 	for i := range readings {
 		readings[i].ChargePoint = []byte(charger)
 	}
@@ -137,16 +140,16 @@ func slowID(v any, limit int) (string, error) {
 	return s, nil
 }
 
-func slowFrame(frame []any, direction string) ([]rating.Reading, error) {
+func slowFrame(frame []any, direction string, two bool) ([]rating.Reading, error) {
 	if len(frame) < 2 {
 		return nil, errSlow
 	}
 	kind, ok := frame[0].(json.Number)
 	id, ok2 := frame[1].(string)
-	if !ok || !ok2 || kind != "2" && kind != "3" && kind != "4" {
+	if !ok || !ok2 || kind != "2" && kind != "3" && kind != "4" && (!two || kind != "5" && kind != "6") {
 		return nil, errSlow
 	}
-	if kind == "4" {
+	if kind > "3" || two && kind == "3" {
 		return nil, nil
 	}
 	if kind == "3" {
@@ -168,6 +171,11 @@ func slowFrame(frame []any, direction string) ([]rating.Reading, error) {
 	f := map[string]func(object, string) ([]rating.Reading, error){
 		"MeterValues": slowMeterValues, "StartTransaction": slowStart, "StopTransaction": slowStop, "StatusNotification": slowStatus,
 	}[action]
+	if two {
+		f = map[string]func(object, string) ([]rating.Reading, error){
+			"TransactionEvent": slowEvent, "MeterValues": slowMeterValues2, "StatusNotification": slowStatus2,
+		}[action]
+	}
 	if f == nil || direction == "out" {
 		return nil, nil
 	}
@@ -233,10 +241,11 @@ func slowStop(o object, _ string) ([]rating.Reading, error) {
 	if r.RegisterMwh == rating.Unknown {
 		r.Flags |= rating.ReadingStopUnknown
 	}
-	out, err := slowList(m["transactionData"])
+	out, signed, err := slowList(m["transactionData"], false)
 	if err != nil {
 		return nil, err
 	}
+	r.Flags |= signed
 	for i := range out {
 		out[i].Transaction = r.Transaction
 	}
@@ -283,7 +292,7 @@ func slowMeterValues(o object, _ string) ([]rating.Reading, error) {
 	if _, there := m["meterValue"]; !there {
 		return nil, errSlow
 	}
-	out, err := slowList(m["meterValue"])
+	out, _, err := slowList(m["meterValue"], false)
 	for i := range out {
 		out[i].Connector, out[i].Transaction = connector, transaction
 	}
@@ -299,28 +308,33 @@ type slowSample struct {
 	rank     int
 	v, step  int64
 	guessed  bool
+	signed   bool
 }
 
-// slowList makes the readings of a list of meter values: elements with one time belong together.
-func slowList(v any) ([]rating.Reading, error) {
+// slowList makes the readings of a list of meter values: elements with one time belong together. signed is the flag
+// of all readings of a message with a signed value.
+func slowList(v any, two bool) (out []rating.Reading, signed rating.ReadingFlags, err error) {
 	if v == nil {
-		return nil, nil
+		return nil, 0, nil
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return nil, errSlow
+		return nil, 0, errSlow
 	}
-	var out []rating.Reading
+	read := slowSampled
+	if two {
+		read = slowSampled2
+	}
 	var pending []slowSample
 	at, flags := int64(rating.Unknown), rating.ReadingFlags(0)
 	for i, e := range list {
 		o, ok := e.(object)
 		if !ok {
-			return nil, errSlow
+			return nil, 0, errSlow
 		}
 		m, err := pick(o, "timestamp", "sampledValue")
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		t, f := slowTime(m["timestamp"])
 		if t == rating.Unknown || t != at {
@@ -333,16 +347,19 @@ func slowList(v any) ([]rating.Reading, error) {
 		}
 		samples, ok := m["sampledValue"].([]any)
 		if !ok {
-			return nil, errSlow
+			return nil, 0, errSlow
 		}
 		for _, s := range samples {
 			o, ok := s.(object)
 			if !ok {
-				return nil, errSlow
+				return nil, 0, errSlow
 			}
-			sample, use, err := slowSampled(o)
+			sample, use, err := read(o)
 			if err != nil {
-				return nil, err
+				return nil, 0, err
+			}
+			if sample.signed {
+				signed = rating.ReadingSigned
 			}
 			if !use {
 				continue
@@ -373,7 +390,11 @@ func slowList(v any) ([]rating.Reading, error) {
 			pending = append(pending, sample)
 		}
 	}
-	return append(out, slowReadings(pending, at, flags)...), nil
+	out = append(out, slowReadings(pending, at, flags)...)
+	for i := range out {
+		out[i].Flags |= signed
+	}
+	return out, signed, nil
 }
 
 // slowLast is the element whose value counts for the place of p.
@@ -475,6 +496,12 @@ func slowSampled(o object) (s slowSample, use bool, err error) {
 	if err != nil {
 		return s, false, err
 	}
+	return slowSample1(m, 0)
+}
+
+// slowSample1 is a sampled value of OCPP 1.6 in a unit times 10^multiplier.
+func slowSample1(m map[string]any, multiplier int) (s slowSample, use bool, err error) {
+	s.signed = slowWord(m["format"]) == "SignedData"
 	switch slowWord(m["context"]) {
 	case "", "Sample.Periodic":
 	case "Sample.Clock":
@@ -497,7 +524,7 @@ func slowSampled(o object) (s slowSample, use bool, err error) {
 	default:
 		return s, false, nil
 	}
-	if slowWord(m["format"]) == "SignedData" {
+	if s.signed {
 		return s, false, nil
 	}
 	rank, known := map[string]int{"": 4, "Outlet": 4, "Cable": 3, "EV": 2, "Body": 1, "Inlet": 0}[slowWord(m["location"])]
@@ -532,7 +559,7 @@ func slowSampled(o object) (s slowSample, use bool, err error) {
 		return s, false, fault
 	}
 	s.guessed = s.quantity == "energy" && unit == ""
-	if s.v, s.step, ok = slowNumber(m["value"], scale); !ok {
+	if s.v, s.step, ok = slowNumber(m["value"], scale+multiplier); !ok {
 		return s, false, fault
 	}
 	return s, true, nil
@@ -588,7 +615,7 @@ func slowNumber(v any, scale int) (n, step int64, ok bool) {
 	}
 	decimals = max(0, decimals-int(e.Int64()))
 	if decimals < scale {
-		step = new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale-decimals)), nil).Int64()
+		step = new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(min(scale-decimals, 18))), nil).Int64()
 	}
 	return n, step, true
 }
