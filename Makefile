@@ -23,18 +23,21 @@ PKG       ?= ./...
 BENCH     ?= .
 REF       ?= HEAD
 BENCHARGS ?= pipe
+MINUTES   ?= 60
+SEED      ?=
+BROKERS   ?= 1,3
 
 # Packages by stage. The race detector looks at what has goroutines; rating has none (internal/lint sees to
 # that), and the tests of the house itself gain nothing from it.
 E2E  := ./internal/e2e/...
-UNIT  = $(shell go list ./... | grep -v '/internal/e2e')
-RACE  = $(shell go list ./... | grep -vE '/(rating|deploy|bench)(/|$$)|/internal/(e2e|lint|parts|invariant)(/|$$)')
+UNIT  = $(shell go list ./... | grep -vE '/internal/(e2e|chaos)(/|$$)')
+RACE  = $(shell go list ./... | grep -vE '/(rating|deploy|bench)(/|$$)|/internal/(chaos|e2e|lint|parts|invariant)(/|$$)')
 
 # say starts a stage, took ends it.
 say  = @printf '\n== %s\n' '$(1)'; mkdir -p bin; date +%s >bin/.stage
 took = @printf '== %s: %d s\n' '$(1)' $$(( $$(date +%s) - $$(cat bin/.stage) ))
 
-.PHONY: help run test lint unit race e2e fuzz bench bench-compare pgo parts parts-pin generate build fmt clean
+.PHONY: help run test lint unit race e2e chaos chaos-test fuzz bench bench-compare pgo parts parts-pin generate build fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +52,7 @@ test: ## everything that must be green: parts, lint, unit, race, end to end (und
 	@$(MAKE) unit
 	@$(MAKE) race
 	@$(MAKE) e2e
+	@$(MAKE) chaos-test
 
 lint: $(TOOLS)/golangci-lint ## golangci-lint and the rules of this tree
 	$(call say,lint)
@@ -67,10 +71,21 @@ race: ## tests of what runs at the same time, under the race detector, with cost
 	@CGO_ENABLED=1 go test -race -timeout 10m $(RACE)
 	$(call took,race)
 
-# The last stage of `make test` ends with go test's own lines, which have the duration.
 e2e: ## end to end: real Kafka, the store in a process of its own, engines that are killed
 	$(call say,end to end)
 	@go test -count=1 -timeout 10m $(E2E)
+
+chaos: ## kill, freeze, cut off and starve everything for MINUTES (60), then prove the ledger (SEED=..., BROKERS=1,3)
+	$(call say,chaos)
+	@mkdir -p bin && go build -o bin/chaos ./internal/chaos/run
+	@bin/chaos --minutes $(MINUTES) --brokers $(BROKERS) $(if $(SEED),--seed $(SEED))
+
+# The last stage of `make test`: every rename of an insert, then two minutes of everything.
+chaos-test: ## two minutes of make chaos, and a fault at every rename of an insert
+	$(call say,chaos)
+	@go test -count=1 -timeout 5m ./internal/chaos/...
+	@$(MAKE) chaos MINUTES=2
+	$(call took,chaos)
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each; PKG=./engine/... for some
 	@found=0; for dir in $$(go list -f '{{.Dir}}' $(PKG)); do \

@@ -180,7 +180,8 @@ func moved(got, wanted string) string {
 	return fmt.Sprintf(" (port %d was taken)", portOf(wanted))
 }
 
-// openStore connects to the store, waiting for one that is starting, and brings its schema up to date.
+// openStore connects to the store and brings its schema up to date. One that is starting, full or out of reach is waited
+// for: nobody shall have to start the engine again because of it.
 func (n *node) openStore(ctx context.Context) (string, func(context.Context) error, error) {
 	c, err := clickhouseConfig(n.cfg, n.storeAt)
 	if err != nil {
@@ -190,7 +191,8 @@ func (n *node) openStore(ctx context.Context) (string, func(context.Context) err
 	if err != nil {
 		return "", nil, err
 	}
-	if err := migrate(ctx, store); err != nil {
+	err = untilDone(ctx, n.log, "bring the schema up to date", func() error { return migrate(ctx, store) })
+	if err != nil {
 		return "", nil, errors.Join(err, store.Close())
 	}
 	n.store = store
@@ -198,20 +200,29 @@ func (n *node) openStore(ctx context.Context) (string, func(context.Context) err
 }
 
 // openStore tries until the store answers, refuses, or ctx ends.
-func openStore(ctx context.Context, cfg clickhouse.Config, log *slog.Logger) (*clickhouse.Store, error) {
+func openStore(ctx context.Context, cfg clickhouse.Config, log *slog.Logger) (store *clickhouse.Store, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	err = untilDone(ctx, log, "connect", func() (err error) {
+		store, err = clickhouse.Open(ctx, cfg)
+		return err
+	})
+	return store, err
+}
+
+// untilDone calls do each second until it succeeds, its error is one that trying again cannot mend, or ctx ends.
+func untilDone(ctx context.Context, log *slog.Logger, what string, do func() error) error {
 	for {
-		store, err := clickhouse.Open(ctx, cfg)
-		if err == nil || errors.Is(err, clickhouse.ErrRefused) || ctx.Err() != nil {
-			return store, err
+		err := do()
+		if err == nil || errors.Is(err, clickhouse.ErrRefused) || errors.Is(err, clickhouse.ErrNewerSchema) || ctx.Err() != nil {
+			return err
 		}
-		log.Warn("store does not answer, will be tried again", "error", err)
+		log.Warn("store does not do it, will be tried again", "what", what, "error", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return nil, err
+			return err
 		}
 	}
 }

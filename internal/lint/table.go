@@ -79,7 +79,12 @@ func table() map[string]rule {
 		"internal/secret":      {why: "a text that is never shown"},
 		"internal/certs":       {why: "TLS certificates: made, read, and what is wrong with them; for whoever connects or serves"},
 		"internal/lint":        {why: "these rules"},
-		"internal/e2e":         {why: "the whole program against real parts; tests only"},
+		"internal/chaos": {
+			imports: []string{"engine", "connectors/kafka", "connectors/clickhouse", "loadgen", "rating", "internal/parts", "internal/secret"},
+			why:     "breaks everything around real engines and holds the ledger to the truth; for make chaos and tests",
+		},
+		"internal/chaos/run": {imports: []string{"internal/chaos", "internal/parts"}, why: "the program of make chaos"},
+		"internal/e2e":       {why: "the whole program against real parts; tests only"},
 
 		"cmd/wattline": {imports: []string{"*"}, why: "the program: flags to Config to wiring; nothing imports it"},
 	}

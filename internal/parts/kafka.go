@@ -2,8 +2,6 @@ package parts
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,9 +29,15 @@ type KafkaConfig struct {
 	Dir string
 	// Port on 127.0.0.1 that clients use. Default 0: the one that Dir had, else a free one.
 	Port int
+	// Cluster makes the broker one of several; Port is then the cluster's. Default: it is alone.
+	Cluster *KafkaCluster
+	// Node is its number in Cluster, from 1. Default 1.
+	Node int
+	// Env is added to the environment of the broker's process, each as NAME=value. Default: nothing is.
+	Env []string
 	// ExtraProperties are broker settings by Kafka's names; they win over deploy/kafka/server.properties.
 	ExtraProperties map[string]string
-	// Listeners are more ports beside the plain one, on free ports of 127.0.0.1. Default: none.
+	// Listeners are more ports beside the plain one, on 127.0.0.1. Default: none.
 	Listeners []Listener
 	// ScramUsers get credentials of SCRAM-SHA-256 and SCRAM-SHA-512 when Dir is new. Default: none.
 	ScramUsers []User
@@ -82,7 +86,7 @@ func StartKafka(ctx context.Context, cfg KafkaConfig) (*Kafka, error) {
 		if err == nil {
 			return k, nil
 		}
-		if attempt == startAttempts || cfg.Port != 0 || !strings.Contains(err.Error(), "Address already in use") {
+		if attempt == startAttempts || cfg.Port != 0 || cfg.Cluster != nil || !strings.Contains(err.Error(), "Address already in use") {
 			return nil, fmt.Errorf("start kafka in %s: %w", cfg.Dir, err)
 		}
 	}
@@ -157,7 +161,7 @@ func startBroker(ctx context.Context, cfg KafkaConfig, libs string) (*Kafka, err
 	if err != nil {
 		return nil, errors.Join(err, logFile.Close())
 	}
-	proc, err := startProcess(cfg.Dir, logFile, "java",
+	proc, err := startProcess(cfg.Dir, logFile, cfg.Env, "java",
 		"-Xmx"+strconv.Itoa(heapMiB(cfg))+"m",
 		"-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
@@ -190,7 +194,11 @@ func brokerProperties(cfg KafkaConfig, client, controller int, ports map[string]
 	b.WriteString(deploy.KafkaProperties)
 	b.WriteString("\n# Of this start.\n")
 	b.WriteString(listenerProperties(cfg, client, controller, ports))
-	fmt.Fprintf(&b, "controller.quorum.voters=1@127.0.0.1:%d\n", controller)
+	if cfg.Cluster == nil {
+		fmt.Fprintf(&b, "controller.quorum.voters=1@127.0.0.1:%d\n", controller)
+	} else {
+		cfg.Cluster.write(&b, node(cfg))
+	}
 	fmt.Fprintf(&b, "log.dirs=%s\n", filepath.Join(cfg.Dir, "data"))
 	for _, key := range slices.Sorted(maps.Keys(cfg.ExtraProperties)) {
 		fmt.Fprintf(&b, "%s=%s\n", key, cfg.ExtraProperties[key])
@@ -207,12 +215,12 @@ func formatStorage(ctx context.Context, cfg KafkaConfig, libs, conf string) erro
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	var id [16]byte
-	rand.Read(id[:]) // never fails
-	id[0] &= 0x7f    // an id in base64 must not start with "-": the tool would take it for an option
+	id := newClusterID()
+	if cfg.Cluster != nil {
+		id = cfg.Cluster.ID
+	}
 	args := []string{
-		"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*"),
-		"kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", conf,
+		"-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(libs, "*"), "kafka.tools.StorageTool", "format", "-t", id, "-c", conf,
 	}
 	return run(ctx, cfg.Dir, nil, "java", append(args, scramArguments(cfg.ScramUsers)...)...)
 }

@@ -1,6 +1,7 @@
 package parts
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -14,7 +15,11 @@ import (
 type Listener struct {
 	// Name in capitals, as SASL_SSL; not PLAINTEXT or CONTROLLER.
 	Name string
-	// Protocol is Kafka's: SSL, SASL_PLAINTEXT or SASL_SSL.
+	// Port on 127.0.0.1. Default 0: a free one.
+	Port int
+	// AdvertisedPort is the one that clients of this listener are sent to: a proxy's, say. Default 0: its own.
+	AdvertisedPort int
+	// Protocol is Kafka's: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL.
 	Protocol string
 	// Properties of this listener alone, without the prefix listener.name.NAME.
 	Properties map[string]string
@@ -51,7 +56,10 @@ func SecureListeners(dir string, f ServerFiles, users ...User) ([]Listener, erro
 	both := maps.Clone(login)
 	maps.Copy(both, ssl)
 	return []Listener{
-		{"SSL", "SSL", ssl}, {"MTLS", "SSL", mutual}, {"SASL_PLAINTEXT", "SASL_PLAINTEXT", login}, {"SASL_SSL", "SASL_SSL", both},
+		{Name: "SSL", Protocol: "SSL", Properties: ssl},
+		{Name: "MTLS", Protocol: "SSL", Properties: mutual},
+		{Name: "SASL_PLAINTEXT", Protocol: "SASL_PLAINTEXT", Properties: login},
+		{Name: "SASL_SSL", Protocol: "SASL_SSL", Properties: both},
 	}, nil
 }
 
@@ -74,10 +82,14 @@ func SSLProperties(dir string, f ServerFiles) (map[string]string, error) {
 	}, nil
 }
 
-// choosePortsOf gives each listener a port of its own, other than those of clients and controller.
+// choosePortsOf gives each listener that names none a port of its own, other than those of clients and controller.
 func choosePortsOf(list []Listener, taken ...int) (map[string]int, error) {
 	ports := map[string]int{}
 	for _, l := range list {
+		if l.Port != 0 {
+			ports[l.Name] = l.Port
+			continue
+		}
 		for {
 			port, err := freePort(0)
 			if err != nil {
@@ -100,13 +112,13 @@ func listenerProperties(cfg KafkaConfig, client, controller int, ports map[strin
 	listen, advertise := []string{at("PLAINTEXT", client)}, []string{at("PLAINTEXT", client)}
 	protocols := []string{"PLAINTEXT:PLAINTEXT", "CONTROLLER:PLAINTEXT"}
 	for _, l := range cfg.Listeners {
-		listen, advertise = append(listen, at(l.Name, ports[l.Name])), append(advertise, at(l.Name, ports[l.Name]))
+		listen, advertise = append(listen, at(l.Name, ports[l.Name])), append(advertise, at(l.Name, cmp.Or(l.AdvertisedPort, ports[l.Name])))
 		protocols = append(protocols, l.Name+":"+l.Protocol)
 	}
 	// oldPorts reads this line again: the port of PLAINTEXT comes first, that of the controller last.
 	fmt.Fprintf(&b, "listeners=%s\n", strings.Join(append(listen, at("CONTROLLER", controller)), ","))
 	fmt.Fprintf(&b, "advertised.listeners=%s\n", strings.Join(advertise, ","))
-	fmt.Fprintf(&b, "listener.security.protocol.map=%s\n", strings.Join(protocols, ","))
+	fmt.Fprintf(&b, "listener.security.protocol.map=%s\ninter.broker.listener.name=PLAINTEXT\n", strings.Join(protocols, ","))
 	for _, l := range cfg.Listeners {
 		for _, key := range slices.Sorted(maps.Keys(l.Properties)) {
 			fmt.Fprintf(&b, "listener.name.%s.%s=%s\n", strings.ToLower(l.Name), key, l.Properties[key])

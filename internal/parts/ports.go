@@ -23,6 +23,10 @@ const (
 // choosePorts gives the port for clients and the one for the controller. Ports that the folder had before
 // are kept when they are still free.
 func choosePorts(cfg KafkaConfig) (client, controller int, err error) {
+	if cfg.Cluster != nil {
+		client, controller = cfg.Cluster.ports(node(cfg))
+		return client, controller, nil
+	}
 	client, controller, err = oldPorts(cfg.Dir)
 	if err != nil {
 		return 0, 0, err

@@ -17,9 +17,9 @@ type process struct {
 	err  error         // how it ended; read only after done
 }
 
-// startProcess starts a program in dir, both its outputs going to out. It gets a process group of its own, so
+// startProcess starts a program in dir, both its outputs going to out. env is added to our environment. It gets a process group of its own, so
 // that a Ctrl-C on the terminal reaches us alone and we stop it in our order.
-func startProcess(dir string, out *os.File, name string, args ...string) (*process, error) {
+func startProcess(dir string, out *os.File, env []string, name string, args ...string) (*process, error) {
 	p := &process{done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
@@ -30,6 +30,9 @@ func startProcess(dir string, out *os.File, name string, args ...string) (*proce
 		cmd := exec.Command(name, args...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 		cmd.SysProcAttr = childAttr()
+		if len(env) > 0 {
+			cmd.Env = append(cmd.Environ(), env...)
+		}
 		if err := cmd.Start(); err != nil {
 			started <- fmt.Errorf("start %s: %w", name, err)
 			return

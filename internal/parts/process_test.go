@@ -31,7 +31,7 @@ func startAndWait(dir string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	p, err := startProcess(dir, log, "sleep", "600")
+	p, err := startProcess(dir, log, nil, "sleep", "600")
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -102,7 +102,7 @@ func TestStartProcessFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	if _, err := startProcess(t.TempDir(), log, "no-such-program"); err == nil || !strings.Contains(err.Error(), "no-such-program") {
+	if _, err := startProcess(t.TempDir(), log, nil, "no-such-program"); err == nil || !strings.Contains(err.Error(), "no-such-program") {
 		t.Errorf("error %v, want one that names the program", err)
 	}
 }
