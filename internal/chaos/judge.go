@@ -275,7 +275,7 @@ func (w *world) checkRows(ctx context.Context, want *loadgen.Sums) error {
 
 // checkProjections: rollups and their base say the same.
 func (w *world) checkProjections(ctx context.Context) error {
-	s, err := clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{loopback(w.storePort)}, Password: secret.Text(w.password), Database: database})
+	s, err := clickhouse.Open(ctx, clickhouse.Config{Addrs: []string{loopback(w.storePort)}, Password: secret.New(w.password), Database: database})
 	if err != nil {
 		return err
 	}
