@@ -27,8 +27,8 @@ import (
 
 const verifyHelp = `Asks ClickHouse and Kafka whether the ledger is whole and right, and changes nothing:
 
-  - blocks tile the offsets of every partition, charges holds what each block's row says, no row is there twice,
-    projections and newest versions agree with the rows;
+  - blocks tile the offsets of every partition, charges and sessions got what each block's row says, no row is there
+    twice, projections and newest versions agree with the rows;
   - the topic is read again from where it begins, every block is made again and compared with its checksum, and the
     sampled sessions are priced by a second, independent pricer, to the last digit.
 
@@ -57,7 +57,7 @@ func verifyCommand() command {
 		o := verifyOptions{
 			sample: fs.Uint64("sample", 1000, "price `N` sessions of each partition again"),
 			all:    fs.Bool("all", false, "price all sessions again; keeps about 500 bytes of memory for each"),
-			seed:   fs.Uint64("seed", uint64(time.Now().UnixNano()), "chooses the sample; the report names it"),
+			seed:   fs.Uint64("seed", 0, "`number` that chooses the sample; the report names it (default another one each time)"),
 			topic:  fs.String("topic", "", "only this `topic`"), partition: fs.Int("partition", 0, "only this `partition`"),
 			asJSON: fs.Bool("json", false, "write the report as JSON"),
 		}
@@ -65,13 +65,18 @@ func verifyCommand() command {
 		if !ok {
 			return code
 		}
+		seedIsSet := false
 		fs.Visit(func(f *flag.Flag) {
 			o.partitionIsSet = o.partitionIsSet || f.Name == "partition"
+			seedIsSet = seedIsSet || f.Name == "seed"
 			o.sampleWasWanted = o.sampleWasWanted || f.Name == "sample"
 		})
 		if len(rest) > 0 || *o.all && o.sampleWasWanted || *o.sample == 0 || *o.sample > 1<<31 || *o.partition < 0 || *o.partition > 1<<31-1 {
 			fs.Usage()
 			return exitUsage
+		}
+		if !seedIsSet {
+			*o.seed = uint64(time.Now().UnixNano())
 		}
 		cfg, ok := loadConfig(std, c.name, *file)
 		if !ok {
@@ -157,6 +162,9 @@ func tellReport(std stdio, r *verify.Report, asJSON bool) int {
 	slices.Sort(reasons)
 	for _, reason := range reasons {
 		fmt.Fprintf(std.out, "not judged: %d %s\n", r.Skipped[reason], reason)
+	}
+	for _, line := range r.Scope() {
+		fmt.Fprintln(std.out, line)
 	}
 	fmt.Fprintln(std.out, r.Summary())
 	return code

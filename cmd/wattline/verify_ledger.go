@@ -65,11 +65,7 @@ func (l *verifyLedger) Partitions(ctx context.Context) ([]engine.Partition, erro
 func (l *verifyLedger) Sums(ctx context.Context, p engine.Partition) iter.Seq2[verify.BlockSums, error] {
 	return func(yield func(verify.BlockSums, error) bool) {
 		for b, err := range l.BlockSums(ctx, p) {
-			// A block that changed only sessions has no rows in charges.
-			if err == nil && b.Charges == (engine.Sums{}) {
-				continue
-			}
-			if !yield(verify.BlockSums{First: b.First, Charges: b.Charges}, err) {
+			if !yield(verify.BlockSums(b), err) {
 				return
 			}
 		}
@@ -78,11 +74,11 @@ func (l *verifyLedger) Sums(ctx context.Context, p engine.Partition) iter.Seq2[v
 
 // Doubled implements verify.Rows.
 func (l *verifyLedger) Doubled(ctx context.Context, p engine.Partition) iter.Seq2[verify.RowKey, error] {
-	sql := "SELECT session_id, position, line, toInt64(count()) AS wl_times FROM " + l.database + ".charges" +
+	sql := "SELECT session_id, position, line, toInt64(count()) AS wl_times, min(block_first) FROM " + l.database + ".charges" +
 		" WHERE topic = {topic:String} AND partition = {partition:Int32} GROUP BY session_id, position, line HAVING wl_times > 1"
 	return stream(ctx, l.conn, sql, partitionParameters(p), func(r driver.Rows) (k verify.RowKey, err error) {
 		var id uuid.UUID
-		err = r.Scan(&id, &k.Position, &k.Line, &k.Times)
+		err = r.Scan(&id, &k.Position, &k.Line, &k.Times, &k.Block)
 		k.Session = id
 		return k, err
 	})

@@ -13,7 +13,8 @@ type Blocks interface {
 	Partitions(ctx context.Context) ([]engine.Partition, error)
 	// Blocks yields the rows of table blocks of p in order of First, doubled ones included. An error ends it.
 	Blocks(ctx context.Context, p engine.Partition) iter.Seq2[engine.BlockRow, error]
-	// Sums yields in order of First what table charges holds of p, block by block, with or without a block's row.
+	// Sums yields in order of First what tables charges and sessions got of p, block by block, with or without a block's
+	// row.
 	Sums(ctx context.Context, p engine.Partition) iter.Seq2[BlockSums, error]
 }
 
@@ -39,11 +40,14 @@ type Topic interface {
 	Bounds(ctx context.Context, p engine.Partition) (start, end, committed int64, err error)
 }
 
-// BlockSums is what table charges holds of a block.
+// BlockSums is what a block brought.
 type BlockSums struct {
-	First   int64 // offset
-	Charges engine.Sums
+	First    int64 // offset
+	Charges  engine.Sums
+	Sessions engine.Sums // all versions, also those that newer ones have replaced since
 }
+
+func (s *BlockSums) rows() int64 { return s.Charges.Rows + s.Sessions.Rows }
 
 // RowKey names a row of table charges.
 type RowKey struct {
@@ -51,6 +55,7 @@ type RowKey struct {
 	Position int64 // source position
 	Line     uint16
 	Times    int64 // how many rows have the key
+	Block    int64 // first offset of the first block that has one
 }
 
 // Session is what the ledger says of a session.

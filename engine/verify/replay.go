@@ -144,8 +144,8 @@ func rowsDiffer(a, b *engine.BlockRow) (textA, textB string) {
 	for _, f := range []func(*engine.BlockRow) string{
 		func(r *engine.BlockRow) string { return fmt.Sprintf("%d readings", r.Readings) },
 		func(r *engine.BlockRow) string { return fmt.Sprintf("%d rejects", r.Rejects) },
-		func(r *engine.BlockRow) string { return "charges of " + sumsText(r.Charges) },
-		func(r *engine.BlockRow) string { return "versions of " + sumsText(r.Sessions) },
+		func(r *engine.BlockRow) string { return "charges of " + sumsText(r.Charges, "positions") },
+		func(r *engine.BlockRow) string { return "versions of " + sumsText(r.Sessions, "positions") },
 		func(r *engine.BlockRow) string { return fmt.Sprintf("book %d", r.BookOffset) },
 		func(r *engine.BlockRow) string { return fmt.Sprintf("rating version %d", r.RatingVersion) },
 		func(r *engine.BlockRow) string { return fmt.Sprintf("watermark %d ms", r.WatermarkMs) },

@@ -14,7 +14,8 @@ const (
 	CheckTiling     Check = "tiling"     // blocks follow each other without gap or overlap, none is there twice
 	CheckBlock      Check = "block"      // a block's row is sane in itself and against the one before
 	CheckSums       Check = "sums"       // charges holds what the block's row says
-	CheckOrphan     Check = "orphan"     // charges holds rows of a block that has no row
+	CheckVersions   Check = "versions"   // sessions got what the block's row says
+	CheckOrphan     Check = "orphan"     // charges or sessions holds rows of a block that has no row
 	CheckDoubled    Check = "doubled"    // two rows have the same session, position and line
 	CheckProjection Check = "projection" // projections equal their base
 	CheckAccrued    Check = "accrued"    // the newest version says what the session's rows add up to
@@ -61,7 +62,9 @@ func (f Finding) String() string {
 type Report struct {
 	Partitions int64 `json:"partitions"`
 	Blocks     int64 `json:"blocks"`
+	Compared   int64 `json:"compared"` // blocks whose rows were added up and compared, of both tables
 	Rows       int64 `json:"rows"`     // of charges, as the blocks say
+	Versions   int64 `json:"versions"` // of sessions, the same
 	Sessions   int64 `json:"sessions"` // in the ledger
 	Messages   int64 `json:"messages"` // read again from the topic
 	Remade     int64 `json:"remade"`   // blocks made again and compared
@@ -94,6 +97,20 @@ func (r *Report) Summary() string {
 	}
 	return fmt.Sprintf("%s: %d partitions, %d blocks (%d made again), %d rows, %d sessions; of %d messages %d ended and %d running sessions priced by the oracle, %d held",
 		verdict, r.Partitions, r.Blocks, r.Remade, r.Rows, r.Sessions, r.Messages, r.Ended, r.Running, r.Held)
+}
+
+// Scope says in a few lines what was compared with what.
+func (r *Report) Scope() []string {
+	if r.Blocks == 0 {
+		return nil
+	}
+	return []string{
+		fmt.Sprintf("blocks    %d follow each other in %d partitions, up to the committed offsets", r.Blocks, r.Partitions),
+		fmt.Sprintf("tables    sums of %d blocks in charges (%d rows) and in sessions (%d versions), against the blocks' own rows; keys of all rows, for doubled ones; projections", r.Compared, r.Rows, r.Versions),
+		fmt.Sprintf("sessions  %d newest versions, against the sums of their rows", r.Sessions),
+		fmt.Sprintf("topic     %d blocks made again from %d messages, against their checksums", r.Remade, r.Messages),
+		fmt.Sprintf("money     %d ended and %d running sessions priced by the oracle, against rows and versions (%d held have no price; sample %d)", r.Ended, r.Running, r.Held, r.Seed),
+	}
 }
 
 // add notes a finding; of each check and partition only the first ones are kept word by word.

@@ -248,6 +248,14 @@ func TestFinds(t *testing.T) {
 		w.sessions[r.key.Session] = s
 		return "amount quantity remade"
 	})
+	f("a version that was replaced since deleted", func(w *world) string {
+		w.brought[len(w.brought)/2].sums.Rows--
+		return "versions"
+	})
+	f("a price in a version that was replaced since changed by one micro", func(w *world) string {
+		w.brought[len(w.brought)/2].sums.InclMicros++
+		return "versions"
+	})
 	f("a block row removed", func(w *world) string {
 		i := block(w, 2)
 		w.blocks = slices.Delete(w.blocks, i, i+1)

@@ -28,6 +28,7 @@ type world struct {
 	blocks   []engine.BlockRow
 	refs     []engine.ReferenceRecord
 
+	brought     []brought
 	projections string // what differs
 	late        []engine.BlockRow
 	asked       int // how often Blocks was asked
@@ -36,6 +37,13 @@ type world struct {
 type versionRow struct {
 	Version
 	p engine.Partition
+}
+
+// brought is what a block brought into sessions.
+type brought struct {
+	p     engine.Partition
+	block int64
+	sums  engine.Sums
 }
 
 type chargeRow struct {
@@ -216,6 +224,7 @@ func (w *world) Insert(_ context.Context, in *engine.Insert) error {
 
 func (w *world) putSessions(in *engine.Insert) {
 	r := in.Sessions
+	w.brought = append(w.brought, brought{in.Partition, in.First, r.Sums()})
 	for i, id := range r.SessionID {
 		if old := w.sessions[id]; old.There && old.Position > r.Version[i] {
 			continue
@@ -300,6 +309,17 @@ func (w ledger) Sums(_ context.Context, p engine.Partition) iter.Seq2[BlockSums,
 		s.Rows, s.EnergyMwh, s.DurationMs, s.ExclMicros = s.Rows+o.Rows, s.EnergyMwh+o.EnergyMwh, s.DurationMs+o.DurationMs, s.ExclMicros+o.ExclMicros
 		s.InclMicros, s.Versions = s.InclMicros+o.InclMicros, s.Versions+o.Versions
 	}
+	for _, r := range w.brought {
+		if r.p != p {
+			continue
+		}
+		if sums[r.block] == nil {
+			sums[r.block] = &BlockSums{First: r.block}
+		}
+		s, o := &sums[r.block].Sessions, r.sums
+		s.Rows, s.EnergyMwh, s.DurationMs, s.ExclMicros = s.Rows+o.Rows, s.EnergyMwh+o.EnergyMwh, s.DurationMs+o.DurationMs, s.ExclMicros+o.ExclMicros
+		s.InclMicros, s.Versions = s.InclMicros+o.InclMicros, s.Versions+o.Versions
+	}
 	var list []BlockSums
 	for _, first := range slices.Sorted(maps.Keys(sums)) {
 		list = append(list, *sums[first])
@@ -308,16 +328,18 @@ func (w ledger) Sums(_ context.Context, p engine.Partition) iter.Seq2[BlockSums,
 }
 
 func (w ledger) Doubled(_ context.Context, p engine.Partition) iter.Seq2[RowKey, error] {
-	n := map[RowKey]int64{}
+	n, block := map[RowKey]int64{}, map[RowKey]int64{}
 	for _, r := range w.charges {
 		if r.p == p {
-			n[r.key]++
+			if n[r.key]++; n[r.key] == 1 {
+				block[r.key] = r.block
+			}
 		}
 	}
 	var list []RowKey
 	for k, times := range n {
 		if times > 1 {
-			k.Times = times
+			k.Times, k.Block = times, block[k]
 			list = append(list, k)
 		}
 	}

@@ -356,8 +356,8 @@ func (s *scene) thaw(pid int) {
 	}
 }
 
-// plans reads the plans beside the group's committed offsets, by partition; those without a plan are not in it.
-func (s *scene) plans(partitions int32) map[int32][]engine.Plan {
+// commits reads what the group has committed, by partition; those without a commit of ours are not in it.
+func (s *scene) commits(partitions int32) map[int32]engine.Commit {
 	s.t.Helper()
 	var numbers []int
 	for i := range int(partitions) {
@@ -371,20 +371,29 @@ func (s *scene) plans(partitions int32) map[int32][]engine.Plan {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	plans := map[int32][]engine.Plan{}
+	commits := map[int32]engine.Commit{}
 	for _, p := range res.Topics[s.readingsTopic()] {
 		if p.Error != nil {
 			s.t.Fatal(p.Error)
 		}
-		if p.Metadata == "" {
-			continue
+		if p.Metadata != "" {
+			commits[int32(p.Partition)] = engine.Commit{Offset: p.CommittedOffset, Metadata: p.Metadata}
 		}
-		m, err := engine.ParseMetadata(p.Metadata)
+	}
+	return commits
+}
+
+// plans are the plans beside the committed offsets, by partition; those without a plan are not in it.
+func (s *scene) plans(partitions int32) map[int32][]engine.Plan {
+	s.t.Helper()
+	plans := map[int32][]engine.Plan{}
+	for number, c := range s.commits(partitions) {
+		m, err := engine.ParseMetadata(c.Metadata)
 		if err != nil {
-			s.t.Fatalf("metadata of partition %d: %v", p.Partition, err)
+			s.t.Fatalf("metadata of partition %d: %v", number, err)
 		}
 		if len(m.Plans) > 0 {
-			plans[int32(p.Partition)] = m.Plans
+			plans[number] = m.Plans
 		}
 	}
 	return plans

@@ -98,7 +98,7 @@ func (w *world) startStore() error {
 		return err
 	}
 	var err error
-	if w.store, err = startProcess("store", w.dir, filepath.Join(w.dir, "store.log"), "store", "--config", cfg); err != nil {
+	if w.store, err = startProcess(w.binary, "store", w.dir, filepath.Join(w.dir, "store.log"), "store", "--config", cfg); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(time.Minute)

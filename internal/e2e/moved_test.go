@@ -9,10 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
-
-	kafkago "github.com/segmentio/kafka-go"
 )
 
 // perPartition is a metric by partition; nil: the engine does not answer.
@@ -241,24 +240,14 @@ func (f *follower) check(t *testing.T) {
 	}
 }
 
-// committed reads the group's offsets of partitions.
-func (s *scene) committed(partitions []int32) map[int32]int64 {
+// committed is the group's offsets of some of the partitions.
+func (s *scene) committed(count int32, partitions []int32) map[int32]int64 {
 	s.t.Helper()
-	var numbers []int
-	for _, p := range partitions {
-		numbers = append(numbers, int(p))
-	}
-	client := kafkago.Client{Addr: kafkago.TCP(shared.kafka.Addr()), Timeout: 10 * time.Second}
-	res, err := client.OffsetFetch(s.ctx, &kafkago.OffsetFetchRequest{GroupID: s.name, Topics: map[string][]int{s.readingsTopic(): numbers}})
-	if err == nil {
-		err = res.Error
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	out := map[int32]int64{}
-	for _, p := range res.Topics[s.readingsTopic()] {
-		out[int32(p.Partition)] = p.CommittedOffset
+	for p, c := range s.commits(count) {
+		if slices.Contains(partitions, p) {
+			out[p] = c.Offset
+		}
 	}
 	return out
 }
@@ -284,7 +273,7 @@ func TestThirdEngineJoins(t *testing.T) {
 	truth := truthOf(t, n, untilMs)
 	sums := n.Sums(untilMs, 15*60_000)
 	total := sums.Readings + sums.Duplicates
-	more := []string{"  snapshot_replay: 100ms", "  block_age_max: 1s", "  blocks_per_second: 100"}
+	more := []string{"  snapshot_replay: 100ms", "  block_age_max: 1s", "  blocks_per_second: 100", "  stop_timeout: 60s"}
 	a, b, c := s.engine("a", "protobuf", partitions, more...), s.engine("b", "protobuf", partitions, more...), s.engine("c", "protobuf", partitions, more...)
 	s.must("migrate", "--config", a.config)
 	s.loadReference(n, a.config)
@@ -323,7 +312,7 @@ func TestThirdEngineJoins(t *testing.T) {
 	}
 
 	c.kill()
-	if beyond := follow.shownBeyond(s.committed(after[c])); len(beyond) == 0 {
+	if beyond := follow.shownBeyond(s.committed(partitions, after[c])); len(beyond) == 0 {
 		t.Log("nothing was shown that was not committed")
 	} else {
 		t.Logf("killed c, which had shown more than it had committed of partitions %v", beyond)
@@ -338,7 +327,7 @@ func TestThirdEngineJoins(t *testing.T) {
 	s.stayed(b, after[b], recoveries[b])
 
 	a.kill()
-	committed := s.committed(after[a])
+	committed := s.committed(partitions, after[a])
 	beyond := follow.shownBeyond(committed)
 	t.Logf("killed a for good, which had shown more than it had committed of partitions %v", beyond)
 	if err := os.RemoveAll(filepath.Join(s.dir, "data-a")); err != nil {
@@ -355,7 +344,11 @@ func TestThirdEngineJoins(t *testing.T) {
 			t.Errorf("partition %d moved from c to b: nothing but the partitions of a had to", p)
 		}
 	}
-	t.Logf("b stopped in %v", b.stop().Round(time.Millisecond))
+	stopTook, err := b.proc.stop(syscall.SIGTERM, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("b stopped in %v", stopTook.Round(time.Millisecond))
 	s.must("leave", "--config", c.config, "--engine", "b")
 	s.settled("one engine has all partitions", partitions, c)
 	s.awaitDurable(75, total, c)
@@ -369,7 +362,9 @@ func TestThirdEngineJoins(t *testing.T) {
 	if list := s.rejects(client); len(list) > 0 {
 		t.Errorf("%d rejects, the first: %s", len(list), list[0])
 	}
-	c.stop()
+	if _, err := c.proc.stop(syscall.SIGTERM, time.Minute); err != nil {
+		t.Fatal(err)
+	}
 	latest, summed := stored(t, s.sql())
 	compare(t, "sessions_latest", truth, latest)
 	compare(t, "sums of charges", truth, summed)

@@ -28,8 +28,8 @@ type process struct {
 	err  error         // how; read after done
 }
 
-// startProcess starts the binary with args; output is appended to logPath. dir is its working folder.
-func startProcess(name, dir, logPath string, args ...string) (*process, error) {
+// startProcess starts a binary with args; output is appended to logPath. dir is its working folder.
+func startProcess(binary, name, dir, logPath string, args ...string) (*process, error) {
 	out, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func startProcess(name, dir, logPath string, args ...string) (*process, error) {
 		// The kernel kills the child when the thread that started it ends (E4), so that thread lives as long.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		cmd := exec.Command(shared.binary, args...)
+		cmd := exec.Command(binary, args...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
 		cmd.Env = cleanEnv()
 		cmd.SysProcAttr = childAttr()
@@ -169,8 +169,14 @@ func (s *scene) end() {
 // launch starts the binary as a process of the scene. Runs of one name share a log.
 func (s *scene) launch(name string, args ...string) *process {
 	s.t.Helper()
+	return s.launchBinary(shared.binary, name, args...)
+}
+
+// launchBinary is launch of another build of the program.
+func (s *scene) launchBinary(binary, name string, args ...string) *process {
+	s.t.Helper()
 	log := filepath.Join(s.dir, name+".log")
-	p, err := startProcess(name, s.dir, log, args...)
+	p, err := startProcess(binary, name, s.dir, log, args...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
