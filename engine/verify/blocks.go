@@ -178,8 +178,9 @@ func (b *blockChecks) compareSums(row *engine.BlockRow, got BlockSums) {
 			"SELECT * FROM %s.charges WHERE %s AND block_first = %d ORDER BY position, session_id, line", b.cfg.Database, b.where(), row.First))
 	}
 	if got.Sessions != row.Sessions {
-		// What newer versions replaced is only in the projection, which a mutation of the table makes anew without it.
-		b.found(CheckVersions, row.First, sumsText(got.Sessions, "versions"), sumsText(row.Sessions, "versions")+", unless sessions was altered", fmt.Sprintf(
+		// What newer versions replaced is only in the projection, which a mutation of the table, or a copy row by row,
+		// makes anew without it.
+		b.found(CheckVersions, row.First, sumsText(got.Sessions, "versions"), sumsText(row.Sessions, "versions")+" (a table that was altered, or copied row by row, has lost replaced versions)", fmt.Sprintf(
 			"SELECT * FROM %s.sessions WHERE %s AND block_first = %d ORDER BY version, session_id", b.cfg.Database, b.where(), row.First))
 	}
 }
