@@ -161,6 +161,17 @@ func logBounds(ctx context.Context, brokers []string) (starts, ends []int64, err
 	return starts, ends, err
 }
 
+// logEnds is where the readings' logs end, once every partition has a leader that says so.
+func (w *world) logEnds(ctx context.Context) ([]int64, error) {
+	for {
+		_, ends, err := logBounds(ctx, strings.Split(w.direct(), ", "))
+		if err == nil || ctx.Err() != nil {
+			return ends, err
+		}
+		pause(ctx, 200*time.Millisecond)
+	}
+}
+
 // poisoner sends loadgen's records, with some between them that nobody can read. It is for one goroutine.
 type poisoner struct {
 	to      *kafka.Producer

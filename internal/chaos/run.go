@@ -137,7 +137,7 @@ func (w *world) drain(ctx context.Context) error {
 	if err := w.finishLoad(ctx); err != nil {
 		return err
 	}
-	_, ends, err := logBounds(ctx, strings.Split(w.direct(), ", "))
+	ends, err := w.logEnds(ctx)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (w *world) drain(ctx context.Context) error {
 func (w *world) behind(ctx context.Context, ends []int64) (state string, missing int, err error) {
 	var b strings.Builder
 	for i, end := range ends {
-		got, err := w.ask(ctx, fmt.Sprintf("SELECT ifNull(max(block_last) + 1, 0) FROM blocks WHERE partition = %d", i))
+		got, err := w.ask(ctx, fmt.Sprintf("SELECT if(count() = 0, 0, max(block_last) + 1) FROM blocks WHERE partition = %d", i))
 		if err != nil {
 			return err.Error(), 1, err
 		}
