@@ -53,6 +53,10 @@ func newCollector(health Health, version string) *collector {
 	count("wattline_snapshots_total", "Snapshots made durable.", func(s *engine.PartitionStats) int64 { return s.Snapshots })
 	count("wattline_snapshot_fallbacks_before_total", "Starts of the partition from the snapshot before the newest, which could not be used; the log says why.", func(s *engine.PartitionStats) int64 { return s.FallbackBefore })
 	count("wattline_snapshot_fallbacks_ledger_total", "Starts of the partition without a snapshot, by rating every reading since its first block again.", func(s *engine.PartitionStats) int64 { return s.FallbackLedger })
+	c.add("wattline_snapshot_stall_seconds_total", "Time that the shard spent on making images of its state for snapshots, s.", prometheus.CounterValue,
+		func(s *engine.PartitionStats) (float64, bool) { return time.Duration(s.StallNs).Seconds(), true })
+	c.add("wattline_snapshot_stall_seconds_max", "The longest piece of that: for so long nothing else was rated, s.", prometheus.GaugeValue,
+		func(s *engine.PartitionStats) (float64, bool) { return time.Duration(s.StallMaxNs).Seconds(), true })
 	c.add("wattline_rating_seconds_total", "Time spent rating, s.", prometheus.CounterValue,
 		func(s *engine.PartitionStats) (float64, bool) { return time.Duration(s.RateNs).Seconds(), true })
 	count("wattline_recoveries_total", "How often this process has brought the partition to its committed offset, to rate it on.", func(s *engine.PartitionStats) int64 { return s.Recoveries })

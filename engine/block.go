@@ -10,7 +10,6 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -23,8 +22,8 @@ type Block struct {
 	Sessions []SessionRows // the same
 	Rejects  []Message
 
-	// state is the snapshot taken at the block's end, nil if none was due.
-	state *snapshot.State
+	// image is that of the state at the block's end, nil if none was due.
+	image *image
 	// books are the book changes that this block's plan has to carry.
 	bookChange *BookChange
 
@@ -93,7 +92,7 @@ func (b *Block) reset(p Partition, first, book int64) {
 	}
 	clear(b.Rejects)
 	b.Rejects = b.Rejects[:0]
-	b.state, b.bookChange = nil, nil
+	b.image, b.bookChange = nil, nil
 	b.rows, b.text = 0, b.text[:0]
 }
 

@@ -15,7 +15,8 @@
 //	    messages". Never a counter.
 //	I4  Order of durability: plan, rows and messages, block row, snapshot, then offset with the next plan.
 //	I5  Nothing is inserted that a fenced commit has not planned, nor 10 minutes after it without another.
-//	I6  No work of one call is proportional to all sessions, but a snapshot's copy and what an operator asks.
+//	I6  No work of one call is proportional to all sessions, but what an operator asks. An image of the state is
+//	    made in steps.
 //	I7  A block has at least one offset, and blocks follow each other without gap or overlap.
 //	I8  A session keeps the tariff version, zone and place that it began with.
 //	I9  No state of a running session is shown after a newer one, by whatever engine (shown.go).

@@ -136,7 +136,7 @@ func TestTransactionEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		got := fmt.Sprintf("%d sessions, %d rejects: %s", b.sessions.live, len(b.block.Rejects), b.last()["7"])
+		got := fmt.Sprintf("%d sessions, %d rejects: %s", b.sessions.Live, len(b.block.Rejects), b.last()["7"])
 		if got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,6 +48,10 @@ type Engine struct {
 	log        *slog.Logger
 	membership Membership
 
+	pools  imagePools
+	images atomic.Int32  // that are being made
+	always chan struct{} // closed
+
 	mu         sync.Mutex
 	parts      map[Partition]*partition
 	leaving    map[Partition]*partition // dropped, not ended yet: its successor waits for it
@@ -64,13 +69,15 @@ func New(cfg Config, ends Ends) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Engine{
+	e := &Engine{
 		cfg: cfg, source: ends.Source, committer: ends.Committer, producer: ends.Producer, logs: ends.Logs, sink: ends.Sink,
 		ledger: ends.Ledger, clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference),
 		install: ends.Installation, log: ends.Logger, membership: ends.Membership,
 		parts: map[Partition]*partition{}, leaving: map[Partition]*partition{}, thin: map[Partition]bool{}, halted: map[Partition]error{},
-		recoveries: map[Partition]int64{},
-	}, nil
+		recoveries: map[Partition]int64{}, always: make(chan struct{}),
+	}
+	close(e.always)
+	return e, nil
 }
 
 // Run joins the group and rates until ctx ends; then every partition closes its block and leaves its state on

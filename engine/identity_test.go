@@ -92,12 +92,12 @@ func TestNames(t *testing.T) {
 		t.Errorf("connectors %d %d %d, want 1 2 3", one, two, other)
 	}
 	for i, want := range map[uint32]string{1: "CP1", 2: "CP1", 3: "CP2"} {
-		c := b.connectors[i]
+		c := b.connectors.At(i)
 		if got := b.names.list[c.ChargePoint]; got != want || c.StatusMs != rating.Unknown {
 			t.Errorf("connector %d is of %q, status at %d", i, got, c.StatusMs)
 		}
 	}
-	if b.connector([]byte("CP1"), 1) != one || b.connector([]byte("CP1"), 2) != two || len(b.connectors) != 4 {
+	if b.connector([]byte("CP1"), 1) != one || b.connector([]byte("CP1"), 2) != two || b.connectors.Len() != 4 {
 		t.Error("a connector is made twice")
 	}
 	if _, ok := b.names.find([]byte("XXX")); ok {
@@ -172,9 +172,9 @@ func TestNoteFingerprint(t *testing.T) {
 	if s.noteFingerprint(other, r(window)) || other.Window == ss.Window {
 		t.Error("two sessions share a window")
 	}
-	s.freeWindows = append(s.freeWindows, ss.Window-1)
+	s.windows.Free(ss.Window - 1)
 	next := &snapshot.Session{}
-	if s.noteFingerprint(next, r(window)) || next.Window != ss.Window || len(s.windows) != 2 {
-		t.Errorf("a freed window is not used, empty: window %d of %d", next.Window, len(s.windows))
+	if s.noteFingerprint(next, r(window)) || next.Window != ss.Window || s.windows.Len() != 2 {
+		t.Errorf("a freed window is not used, empty: window %d of %d", next.Window, s.windows.Len())
 	}
 }

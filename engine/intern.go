@@ -61,13 +61,13 @@ func (s *shard) connector(chargePoint []byte, number int32) uint32 {
 	if !ok {
 		name = s.names.put(string(chargePoint))
 	}
-	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
-		if s.connectors[i].Number == number {
+	for i := s.names.first[name]; i != 0; i = s.connectors.At(i).Next {
+		if s.connectors.At(i).Number == number {
 			return i
 		}
 	}
-	i := uint32(len(s.connectors))
-	s.connectors = append(s.connectors, newConnector(name, number, s.names.first[name]))
+	i := uint32(s.connectors.Len())
+	s.connectors.Add(newConnector(name, number, s.names.first[name]))
 	s.names.first[name] = i
 	return i
 }

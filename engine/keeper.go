@@ -27,6 +27,9 @@ type keeper struct {
 
 	inflight []*flight
 	done     chan *flight
+	shot     chan shot       // the snapshot that is being produced, when it is
+	shooting bool            // one is
+	produced SnapshotRef     // is produced, but beyond durable
 	fences   chan chan error // settlers that want the plan committed again
 	dirty    bool            // durable or snapshot moved since the last commit
 
@@ -39,14 +42,19 @@ type flight struct {
 	block     *Block
 	recovered bool
 	settled   bool
-	ref       SnapshotRef
 	err       error
+}
+
+// shot is what became of a snapshot.
+type shot struct {
+	ref SnapshotRef
+	err error
 }
 
 func (c *partition) newKeeper(durable int64, m *Metadata, from loaded) *keeper {
 	k := &keeper{
 		c: c, durable: durable, snapshot: m.Snapshot, before: m.Before, loaded: from, books: m.Books, plans: m.Plans,
-		done: make(chan *flight, blocksInFlight), fences: make(chan chan error),
+		done: make(chan *flight, blocksInFlight), shot: make(chan shot, 1), fences: make(chan chan error),
 	}
 	if !c.sameRules(m) && m.Before.Count > 0 { // what came behind it was rated by other rules: it leads nowhere
 		k.bury(m.Before)
@@ -61,7 +69,7 @@ func (c *partition) newKeeper(durable int64, m *Metadata, from loaded) *keeper {
 func (k *keeper) keep(ctx context.Context) error {
 	defer k.sweeping.Wait()
 	closed := k.c.closed
-	for closed != nil || len(k.inflight) > 0 {
+	for closed != nil || len(k.inflight) > 0 || k.shooting {
 		take := closed
 		if len(k.inflight) == blocksInFlight {
 			take = nil
@@ -83,6 +91,10 @@ func (k *keeper) keep(ctx context.Context) error {
 			}
 		case f := <-k.done:
 			if err := k.landed(ctx, f, closed); err != nil {
+				return k.wait(err)
+			}
+		case s := <-k.shot:
+			if err := k.photographed(ctx, s); err != nil {
 				return k.wait(err)
 			}
 		case <-ctx.Done():
@@ -115,6 +127,9 @@ func (k *keeper) wait(err error) error {
 			<-k.done
 		}
 	}
+	if k.shooting {
+		<-k.shot
+	}
 	return err
 }
 
@@ -134,10 +149,53 @@ func (k *keeper) launch(ctx context.Context, b closedBlock) error {
 		return err
 	}
 	go func() {
-		f.ref, f.err = k.settler.settle(ctx, f.block, f.recovered)
+		f.err = k.settler.settle(ctx, f.block, f.recovered)
 		k.done <- f
 	}()
+	k.shoot(ctx, f.block.image)
 	return nil
+}
+
+// shoot has a snapshot produced from the image that came with a block. It holds up no block: the commits go on, and
+// name it once it is complete.
+func (k *keeper) shoot(ctx context.Context, img *image) {
+	if img == nil {
+		return
+	}
+	if k.shooting {
+		invariant.Bug("%s has two snapshots under way", k.c.p)
+	}
+	k.shooting = true
+	go func() {
+		ref, err := k.settler.snapshot(ctx, k.c.p, img)
+		k.shot <- shot{ref, err}
+	}()
+}
+
+// photographed takes a snapshot that was produced, or given up.
+func (k *keeper) photographed(ctx context.Context, s shot) error {
+	k.shooting = false
+	if s.err != nil {
+		return s.err
+	}
+	k.bury(k.produced) // one that no commit has named yet is not needed any more
+	k.produced = s.ref
+	k.nameProduced()
+	k.c.endImage()
+	if !k.dirty {
+		return nil
+	}
+	return k.commit(ctx)
+}
+
+// nameProduced lets the next commit name the snapshot that was produced last, if all before it is durable (I4).
+func (k *keeper) nameProduced() {
+	if k.produced.Count == 0 || k.produced.Offset > k.durable {
+		return
+	}
+	k.complete(k.produced)
+	k.c.shard.stats.Snapshots.Add(1)
+	k.produced, k.dirty = SnapshotRef{}, true
 }
 
 // landed takes a settled block; offsets advance in order. The commit waits for the next plan if one is at hand.
@@ -173,11 +231,8 @@ func (k *keeper) advance(f *flight) {
 		st.Blocks.Add(1)
 		st.Rows.Add(row.Charges.Rows + row.Sessions.Rows)
 	}
-	if f.ref.Count > 0 {
-		k.complete(f.ref)
-		st.Snapshots.Add(1)
-	}
 	k.dirty = true
+	k.nameProduced()
 	k.c.e.blocks.put(f.block)
 	k.c.free <- struct{}{}
 }

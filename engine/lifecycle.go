@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -29,8 +30,8 @@ func (s *shard) resolve(r *rating.Reading, key snapshot.Key) *snapshot.Session {
 	if !ok {
 		return nil
 	}
-	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
-		c := &s.connectors[i]
+	for i := s.names.first[name]; i != 0; i = s.connectors.At(i).Next {
+		c := s.connectors.At(i)
 		if !mayBe(c.Number, r.Connector) {
 			continue
 		}
@@ -55,7 +56,7 @@ func mayBe(number, said int32) bool { return said == 0 || number == 0 || number 
 // connector began. Sessions of a connector do not overlap: it is of one that is over, sent again, and must not
 // bill anything a second time.
 func (s *shard) bygone(connector uint32, atMs int64) bool {
-	c := &s.connectors[connector]
+	c := s.connectors.At(connector)
 	if ss := s.lookup(c.Live, noSlot); ss != nil && atMs < beganMs(ss) {
 		return true
 	}
@@ -77,8 +78,8 @@ func (s *shard) endedBefore(r *rating.Reading) bool {
 	if !ok || len(r.Transaction) == 0 {
 		return false
 	}
-	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
-		c := &s.connectors[i]
+	for i := s.names.first[name]; i != 0; i = s.connectors.At(i).Next {
+		c := s.connectors.At(i)
 		if !mayBe(c.Number, r.Connector) || c.Ended == (snapshot.Key{}) {
 			continue
 		}
@@ -190,7 +191,7 @@ func (s *shard) start(r *rating.Reading, rec *Record, key snapshot.Key) {
 		ss.Flags |= uint32(FlagDisorder)
 		return
 	}
-	if c := &s.connectors[connector]; c.Ended == key && r.AtMs <= c.EndedMs {
+	if c := s.connectors.At(connector); c.Ended == key && r.AtMs <= c.EndedMs {
 		s.stats.Outside.Add(1)
 		return
 	}
@@ -222,7 +223,7 @@ func (s *shard) renewed(ss *snapshot.Session, atMs int64) bool {
 // startPending keeps a Start until its answer comes. A charger that repeats it after a reconnect sends the same
 // time and register (TARIFF-RULES 5.2): the running session keeps its start.
 func (s *shard) startPending(r *rating.Reading, rec *Record, connector uint32) {
-	c := &s.connectors[connector]
+	c := s.connectors.At(connector)
 	if ss := s.lookup(c.Live, noSlot); ss != nil && ss.Rate.StartMs == r.AtMs && ss.Rate.StartMwh == r.RegisterMwh {
 		ss.Flags |= uint32(FlagDuplicate)
 		return
@@ -239,63 +240,10 @@ func (s *shard) startPending(r *rating.Reading, rec *Record, connector uint32) {
 	s.wait(s.startKey(r.ChargePoint, r.MessageID), st)
 }
 
-// wait keeps a Start; the same message again replaces itself.
-func (s *shard) wait(k snapshot.Key, st snapshot.Start) {
-	s.forget(k)
-	s.starts[k] = st
-	s.waiting[st.Connector]++
-}
-
-// forget drops a Start that waits, if it does.
-func (s *shard) forget(k snapshot.Key) {
-	st, ok := s.starts[k]
-	if !ok {
-		return
-	}
-	delete(s.starts, k)
-	if s.waiting[st.Connector]--; s.waiting[st.Connector] == 0 {
-		delete(s.waiting, st.Connector)
-	}
-}
-
-// startKey names a pending Start: connector -1 is no connector's.
-func (s *shard) startKey(chargePoint, messageID []byte) snapshot.Key {
-	return s.hash.key(chargePoint, -1, messageID)
-}
-
-// pendingStart finds the newest Start of a connector that still waits, and takes it.
-func (s *shard) pendingStart(connector uint32) (found snapshot.Start, ok bool) {
-	if s.waiting[connector] == 0 {
-		return found, false
-	}
-	var at snapshot.Key
-	for k, st := range s.starts { // in any order: the greatest (offset, key) is one
-		newer := st.Offset > found.Offset || st.Offset == found.Offset && at.Less(k)
-		if st.Connector == connector && (!ok || newer) {
-			found, at, ok = st, k, true
-		}
-	}
-	s.forget(at)
-	return found, ok
-}
-
-// forgetOlder drops the Starts of a connector that wait from before a session that opens there: sent again under
-// another message id, or never accepted.
-func (s *shard) forgetOlder(connector uint32, atMs int64) {
-	if s.waiting[connector] == 0 {
-		return
-	}
-	for k, st := range s.starts { // in any order: each is judged alone
-		if st.Connector == connector && st.AtMs <= atMs {
-			s.forget(k)
-		}
-	}
-}
-
 // answer takes the central system's answer to a Start: it names the transaction.
 func (s *shard) answer(r *rating.Reading) {
 	k := s.startKey(r.ChargePoint, r.MessageID)
-	st, ok := s.starts[k]
+	st, ok := s.starts.Get(k)
 	if !ok || len(r.Transaction) == 0 {
 		s.stats.Outside.Add(1)
 		return
@@ -306,7 +254,7 @@ func (s *shard) answer(r *rating.Reading) {
 
 // openStart opens the session of a pending Start under its transaction.
 func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []byte) *snapshot.Session {
-	c := &s.connectors[connector]
+	c := s.connectors.At(connector)
 	chargePoint := []byte(s.names.list[c.ChargePoint])
 	key := s.hash.key(chargePoint, c.Number, transaction)
 	if ss := s.lookup(key, noSlot); ss != nil && !s.renewed(ss, st.AtMs) {
@@ -322,7 +270,7 @@ func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []by
 		connector: connector, transaction: transaction, atMs: st.AtMs, registerMwh: st.RegisterMwh, power: rating.Unknown,
 		current: rating.Unknown, state: state, seq: rating.Unknown, offset: st.Offset, flags: SessionFlags(st.Flags),
 	}, nil)
-	if c := &s.connectors[connector]; c.StatusMs != rating.Unknown && c.StatusMs >= st.AtMs &&
+	if c := s.connectors.At(connector); c.StatusMs != rating.Unknown && c.StatusMs >= st.AtMs &&
 		rating.ChargeState(c.Status) < rating.StateReserved {
 		s.change(ss, c.StatusMs, rating.ChargeState(c.Status))
 	}
@@ -332,7 +280,7 @@ func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []by
 // endLost closes the session that still runs on a connector when the next one starts there: its Stop was lost.
 // A Start from before the running session's own (replayed late) closes nothing.
 func (s *shard) endLost(connector uint32, startMs int64) {
-	ss := s.lookup(s.connectors[connector].Live, noSlot)
+	ss := s.lookup(s.connectors.At(connector).Live, noSlot)
 	if ss == nil || startMs < ss.Rate.StartMs {
 		return
 	}
@@ -345,10 +293,11 @@ func (s *shard) status(r *rating.Reading) {
 		return
 	}
 	connector := s.connector(r.ChargePoint, r.Connector)
-	c := &s.connectors[connector]
+	c := s.connectors.At(connector)
 	if c.StatusMs != rating.Unknown && (r.AtMs < c.StatusMs || r.AtMs == c.StatusMs && c.Status == uint8(r.State)) {
 		return // older than what is known, or the same again
 	}
+	c = s.changing(connector)
 	c.Status, c.StatusMs = uint8(r.State), r.AtMs
 	ss := s.lookup(c.Live, noSlot)
 	if ss == nil || s.over(ss) || r.State >= rating.StateReserved {
@@ -361,8 +310,8 @@ func (s *shard) status(r *rating.Reading) {
 // open makes a session, takes from the book what prices it, and begins it. r is the reading that opened it, nil
 // for a Start that waited.
 func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.Session {
-	ss := s.sessions.at(s.sessions.insert(key))
-	c := &s.connectors[o.connector]
+	ss := s.sessions.At(s.sessions.Insert(key))
+	c := s.changing(o.connector)
 	ss.ChargePoint, ss.Connector, ss.FirstOffset = c.ChargePoint, c.Number, o.offset
 	ss.LastSeq, ss.EndMs = rating.Unknown, rating.Unknown
 	ss.TxLen = uint8(copy(ss.Tx[:], o.transaction))
@@ -390,7 +339,7 @@ func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.
 // offer is price for a session that opens: what a connector's last session was offered holds for the next one, as long
 // as the book is the same and no tariff of the connector begins or ends.
 func (s *shard) offer(ss *snapshot.Session, connector uint32, startMs int64) {
-	for len(s.offers) < len(s.connectors) {
+	for len(s.offers) < s.connectors.Len() {
 		s.offers = append(s.offers, offer{})
 	}
 	o := &s.offers[connector]
@@ -464,10 +413,8 @@ func (s *shard) stopOfStart(r *rating.Reading) *snapshot.Session {
 		return nil
 	}
 	only, waiting := uint32(0), 0
-	for i := s.names.first[name]; i != 0; i = s.connectors[i].Next {
-		if n := s.waiting[i]; n > 0 {
-			only, waiting = i, waiting+n
-		}
+	for i := s.names.first[name]; i != 0; i = s.connectors.At(i).Next {
+		s.starts.Of(i, func(uint32, *slab.Waiting) { only, waiting = i, waiting+1 })
 	}
 	if waiting != 1 {
 		return nil
@@ -546,8 +493,8 @@ func (s *shard) expire(ss *snapshot.Session, atMs int64) {
 func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 	delete(s.changes, ss.Key) // of after the end
 	ss.HasChanges = false
-	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors[i].Next {
-		c := &s.connectors[i]
+	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors.At(i).Next {
+		c := s.changing(i)
 		if c.Live == ss.Key {
 			c.Live = snapshot.Key{}
 		}
@@ -578,9 +525,9 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 
 func (s *shard) drop(ss *snapshot.Session) {
 	if ss.Window != 0 {
-		s.freeWindows = append(s.freeWindows, ss.Window-1)
+		s.windows.Free(ss.Window - 1)
 	}
-	s.sessions.remove(ss.Key)
+	s.sessions.Remove(ss.Key)
 }
 
 // endProvisional closes a session whose Stop did not come, at its last reading (or its Transaction.End value).

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/wattline/wattline/engine/snapshot"
 )
 
 // partition runs one partition that is assigned to this engine: its shard's goroutine (run) rates and fills
@@ -42,12 +40,14 @@ type partition struct {
 	lastBook   time.Time
 	rateNs     int64 // that rating again what came since the last snapshot would take
 	cost       replayCost
-	sinceBooks int          // book changes since the last snapshot
-	named      atomic.Int32 // books that the next commit names
-	pending    Batch        // of recovery: not used up
-	books      []BookChange // of recovery: changes at the beginnings of planned blocks
-	stateAt    int64        // NextOffset of the newest snapshot taken
-	stateTime  time.Time    // when it was taken
+	sinceBooks int           // book changes since the last snapshot
+	named      atomic.Int32  // books that the next commit names
+	pending    Batch         // of recovery: not used up
+	books      []BookChange  // of recovery: changes at the beginnings of planned blocks
+	stateAt    int64         // NextOffset of the newest snapshot taken
+	stateTime  time.Time     // when it was taken
+	imaging    atomic.Bool   // an image is being made, or produced
+	imaged     chan struct{} // told when that ends
 }
 
 type closedBlock struct {
@@ -62,7 +62,7 @@ func newPartition(e *Engine, p Partition) *partition {
 	c := &partition{
 		e: e, p: p, log: e.log.With("partition", p.String()),
 		closed: make(chan closedBlock), free: make(chan struct{}, blocksInFlight+1), questions: make(chan func(*shard)),
-		stop: make(chan struct{}), ended: make(chan struct{}), age: e.cfg.BlockAge, stateAt: -1,
+		imaged: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}), age: e.cfg.BlockAge, stateAt: -1,
 	}
 	for range blocksInFlight + 1 {
 		c.free <- struct{}{}
@@ -108,6 +108,8 @@ func (c *partition) main(ctx context.Context) error {
 		kept <- err
 	}()
 	err = c.run(ctx, plans)
+	c.shard.dropImage() // of a run that failed
+	defer c.endImage()
 	close(c.closed)
 	if kerr := <-kept; kerr != nil {
 		return kerr
@@ -138,6 +140,8 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 			return err
 		}
 		select {
+		case <-c.walking():
+			c.stepImage()
 		case b, ok := <-c.feed.Batches():
 			if !ok {
 				return c.feedError()
@@ -176,6 +180,7 @@ func (c *partition) rate(ctx context.Context, b Batch) error {
 		if err != nil {
 			return err
 		}
+		c.stepImage()
 		if c.opened.IsZero() && c.shard.nextOffset > c.shard.block.Row.First {
 			c.opened = t
 		}
@@ -224,7 +229,7 @@ func (r *replayCost) of(n, ns int64) int64 {
 func (c *partition) publish() {
 	st := c.shard.stats
 	st.Position.Store(c.shard.nextOffset)
-	st.Live.Store(int64(c.shard.sessions.live))
+	st.Live.Store(int64(c.shard.sessions.Live))
 	st.Held.Store(int64(len(c.shard.held)))
 	st.Watermark.Store(c.shard.watermarkMs)
 	c.show()
@@ -264,15 +269,19 @@ func (c *partition) closeBlock(ctx context.Context, last bool) error {
 	s := c.shard
 	b := s.block
 	empty := s.nextOffset == b.Row.First
-	snapshotDue := last && c.stateAt != s.nextOffset || c.snapshotDue() && !empty
-	if empty && !snapshotDue {
-		return nil
+	imageDue, err := c.imageDue(ctx, last, empty)
+	if err != nil || empty && !imageDue {
+		return err
 	}
 	c.measureAge(b)
 	s.closeBlock(c.e.cfg.EngineID)
-	if snapshotDue {
-		b.state = s.state()
-		c.stateAt, c.stateTime, c.rateNs, c.sinceBooks = s.nextOffset, c.e.clock.Now(), 0, 0
+	if imageDue {
+		c.beginImage(b)
+	}
+	if last {
+		for c.stepImage() { // nothing else is left to do
+			continue
+		}
 	}
 	return c.turn(ctx, closedBlock{Block: b})
 }
@@ -303,11 +312,6 @@ func (c *partition) changeBook(book int64) {
 	c.sinceBooks++
 }
 
-func (c *partition) snapshotDue() bool {
-	return c.rateNs > int64(c.e.replayShare()) || c.sinceBooks >= maxBookChanges-2 || c.named.Load() > maxBooks-6 ||
-		c.e.clock.Now().Sub(c.stateTime) > c.e.cfg.SnapshotAge
-}
-
 // measureAge sets the age for the next block: what a busy partition gets, or more so that thin ones together
 // make few blocks.
 func (c *partition) measureAge(b *Block) {
@@ -322,6 +326,8 @@ func (c *partition) hand(ctx context.Context, b closedBlock) error {
 		select {
 		case c.closed <- b:
 			return nil
+		case <-c.walking():
+			c.stepImage()
 		case ask := <-c.questions:
 			ask(c.shard)
 		case <-ctx.Done():
@@ -335,6 +341,8 @@ func (c *partition) takeFree(ctx context.Context) (*Block, error) {
 		select {
 		case <-c.free:
 			return c.e.blocks.get(), nil
+		case <-c.walking():
+			c.stepImage()
 		case ask := <-c.questions:
 			ask(c.shard)
 		case <-ctx.Done():
@@ -361,35 +369,4 @@ func (c *partition) remake(ctx context.Context, p Plan) error {
 func (s *shard) closeBlock(engineID string) {
 	slices.SortStableFunc(s.block.Rejects, func(a, b Message) int { return cmp.Compare(a.source, b.source) })
 	s.block.close(s.nextOffset-1, s.watermarkMs, engineID)
-}
-
-// state copies what goes into a snapshot. The copy is the shard's only stall; encoding and producing it is the
-// settler's work.
-func (s *shard) state() *snapshot.State {
-	st := &snapshot.State{
-		Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
-		TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
-		Names: slices.Clone(s.names.list), Places: slices.Clone(s.places.ref), Plans: slices.Clone(s.plans.ref),
-		Sessions: make([]snapshot.Session, 0, s.sessions.live), Connectors: slices.Clone(s.connectors),
-	}
-	s.sessions.each(func(ss *snapshot.Session) { st.Sessions = append(st.Sessions, *ss) })
-	slices.SortFunc(st.Sessions, func(a, b snapshot.Session) int { return compareKeys(a.Key, b.Key) })
-	for i := range st.Sessions { // windows are numbered anew: which were free before must not tell (N1)
-		if w := &st.Sessions[i].Window; *w != 0 {
-			st.Windows = append(st.Windows, s.windows[*w-1])
-			*w = uint32(len(st.Windows))
-		}
-	}
-	for _, k := range sortedKeys(s.starts) {
-		st.Starts = append(st.Starts, s.starts[k])
-	}
-	for _, k := range sortedKeys(s.held) {
-		h := *s.held[k]
-		h.Points, h.Changes = slices.Clone(h.Points), slices.Clone(h.Changes)
-		st.Held = append(st.Held, h)
-	}
-	for _, k := range sortedKeys(s.changes) {
-		st.Changes = append(st.Changes, snapshot.Changes{Key: k, List: slices.Clone(s.changes[k])})
-	}
-	return st
 }

@@ -118,14 +118,14 @@ func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) 
 	var found []SessionView
 	err := e.ask(ctx, func(s *shard) {
 		if isUUID {
-			s.sessions.half(binary.BigEndian.Uint64(uuid[:8]), func(ss *snapshot.Session) {
+			s.sessions.Half(binary.BigEndian.Uint64(uuid[:8]), func(ss *snapshot.Session) {
 				if SessionUUID(ss) == uuid {
 					found = append(found, s.view(ss))
 				}
 			})
 			return
 		}
-		s.sessions.each(func(ss *snapshot.Session) {
+		s.sessions.Each(func(ss *snapshot.Session) {
 			tx := string(ss.Transaction())
 			if tx == id || s.names.list[ss.ChargePoint]+":"+tx == id {
 				found = append(found, s.view(ss))
@@ -142,7 +142,7 @@ func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) 
 func (e *Engine) Dearest(ctx context.Context, n int) ([]SessionView, error) {
 	var best []SessionView
 	err := e.ask(ctx, func(s *shard) {
-		s.sessions.each(func(ss *snapshot.Session) {
+		s.sessions.Each(func(ss *snapshot.Session) {
 			if SessionStatus(ss.Status) != StatusActive || ss.Plan == 0 || ss.Rate.LastMwh == rating.Unknown {
 				return
 			}
@@ -191,6 +191,7 @@ type PartitionStats struct {
 	Position, Committed, End                           int64 // End: of the log when last asked; -1 unknown
 	WatermarkMs, DurableMs                             int64
 	Blocks, Rows, Snapshots, RateNs                    int64
+	StallNs, StallMaxNs                                int64  // that the shard spent on snapshots, and the longest piece
 	Recoveries                                         int64  // of the partition by this process, since it started
 	FallbackBefore, FallbackLedger                     int64  // 1: made from the snapshot before, from no snapshot
 	Halted                                             string // why it stands still; empty when it does not
@@ -211,6 +212,7 @@ func (e *Engine) Stats() []PartitionStats {
 			st.Position, st.Committed, st.End = s.Position.Load(), s.Committed.Load(), s.End.Load()
 			st.WatermarkMs, st.DurableMs = s.Watermark.Load(), s.DurableMs.Load()
 			st.Blocks, st.Rows, st.Snapshots, st.RateNs = s.Blocks.Load(), s.Rows.Load(), s.Snapshots.Load(), s.RateNs.Load()
+			st.StallNs, st.StallMaxNs = s.StallNs.Load(), s.StallMaxNs.Load()
 			st.FallbackBefore, st.FallbackLedger = s.FallbackBefore.Load(), s.FallbackLedger.Load()
 		}
 		out = append(out, st)

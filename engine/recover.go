@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -46,7 +47,7 @@ func (c *partition) recover(ctx context.Context) (*keeper, error) {
 	}
 	c.publish()
 	c.log.Info("partition recovered", "from", from.String(), "snapshot", first, "replayed", commit.Offset-first, "offset", commit.Offset,
-		"end", end, "plans", len(m.Plans), "sessions", c.shard.sessions.live, "took", c.e.clock.Now().Sub(began))
+		"end", end, "plans", len(m.Plans), "sessions", c.shard.sessions.Live, "took", c.e.clock.Now().Sub(began))
 	return c.newKeeper(commit.Offset, m, from), nil
 }
 
@@ -279,33 +280,36 @@ func (s *shard) restore(st *snapshot.State) error {
 		s.plans.put(p, planInfo{plan, tariffName(p), plan.Tariff().Currency})
 	}
 	if len(st.Connectors) > 0 {
-		s.connectors = st.Connectors
+		s.connectors = slab.Connectors{}
+		for i := range st.Connectors {
+			s.connectors.Add(st.Connectors[i])
+		}
 	}
 	if err := s.linkConnectors(); err != nil {
 		return err
 	}
-	s.windows = st.Windows
+	s.windows = slab.WindowsOf(st.Windows)
 	return s.restoreSessions(st)
 }
 
 // linkConnectors finds the head of every charge point's chain: the last one that was put in front.
 func (s *shard) linkConnectors() error {
-	for i := 1; i < len(s.connectors); i++ {
-		c := &s.connectors[i]
-		if int(c.ChargePoint) >= len(s.names.list) || c.Next >= uint32(i) {
+	for i := uint32(1); int(i) < s.connectors.Len(); i++ {
+		c := s.connectors.At(i)
+		if int(c.ChargePoint) >= len(s.names.list) || c.Next >= i {
 			return fmt.Errorf("%w: connector %d", snapshot.ErrCorrupt, i)
 		}
-		s.names.first[c.ChargePoint] = uint32(i)
+		s.names.first[c.ChargePoint] = i
 	}
 	return nil
 }
 
 func (s *shard) restoreSessions(st *snapshot.State) error {
-	used := make([]bool, len(s.windows))
+	used := make([]bool, len(st.Windows))
 	for i := range st.Sessions {
 		ss := &st.Sessions[i]
 		if ss.Key == (snapshot.Key{}) || int(ss.ChargePoint) >= len(s.names.list) || int(ss.Place) >= len(s.places.ref) ||
-			int(ss.Plan) >= len(s.plans.ref) || int(ss.Window) > len(s.windows) || s.sessions.find(ss.Key) != noSlot {
+			int(ss.Plan) >= len(s.plans.ref) || int(ss.Window) > len(st.Windows) || s.sessions.Find(ss.Key) != noSlot {
 			return fmt.Errorf("%w: session %d", snapshot.ErrCorrupt, i)
 		}
 		if ss.Priced() {
@@ -316,23 +320,26 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 		if ss.Window > 0 {
 			used[ss.Window-1] = true
 		}
-		*s.sessions.at(s.sessions.insert(ss.Key)) = *ss
+		*s.sessions.At(s.sessions.Insert(ss.Key)) = *ss
 		s.arm(ss)
 	}
 	for i := range used {
 		if !used[i] {
-			s.freeWindows = append(s.freeWindows, uint32(i))
+			s.windows.Free(uint32(i))
 		}
 	}
 	for _, x := range st.Starts {
-		if int(x.Connector) >= len(s.connectors) {
+		if int(x.Connector) >= s.connectors.Len() {
 			return fmt.Errorf("%w: a start of connector %d", snapshot.ErrCorrupt, x.Connector)
 		}
-		name := s.names.list[s.connectors[x.Connector].ChargePoint]
+		name := s.names.list[s.connectors.At(x.Connector).ChargePoint]
 		s.wait(s.startKey([]byte(name), x.MessageID[:x.MessageLen]), x)
 	}
 	for i := range st.Held {
 		h := &st.Held[i]
+		if ss := s.lookup(h.Key, noSlot); ss == nil || ss.Plan != 0 {
+			return fmt.Errorf("%w: readings held of no session that waits for its price", snapshot.ErrCorrupt)
+		}
 		s.held[h.Key] = h
 		s.heldBytes += heldSize + pointSize*(len(h.Points)+len(h.Changes))
 	}

@@ -138,7 +138,7 @@ func TestBlockForgetsItsPast(t *testing.T) {
 }
 
 // encode is the snapshot of s as bytes.
-func encode(s *shard) []byte { return snapshot.Append(nil, s.state()) }
+func encode(s *shard) []byte { return snapshot.Append(nil, copyAtOnce(s)) }
 
 // again is a shard with the decoded snapshot of b.
 func (b *bare) again(t testing.TB) *bare {
@@ -210,8 +210,8 @@ func TestStartsAreForgotten(t *testing.T) {
 	for min := int64(0); min < 40*60; min += 60 { // t0 is at minute 6 of an hour
 		b.send(t, minutes(min), message{Kind: rating.KindStatus, CP: "CP2", Conn: 1, At: minutes(min), Reg: noReg, Seq: noSeq})
 	}
-	if len(b.starts) != 0 {
-		t.Errorf("%d Starts still wait after 40 hours", len(b.starts))
+	if b.starts.Len() != 0 {
+		t.Errorf("%d Starts still wait after 40 hours", b.starts.Len())
 	}
 }
 

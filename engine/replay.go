@@ -70,7 +70,7 @@ func (r *Replayer) Plan(ss *snapshot.Session) (plan snapshot.Plan, ok bool) {
 
 // Each calls fn for every session that runs, is held, or was closed provisionally a short while ago. The order is
 // none; fn may not keep ss.
-func (r *Replayer) Each(fn func(ss *snapshot.Session)) { r.shard.sessions.each(fn) }
+func (r *Replayer) Each(fn func(ss *snapshot.Session)) { r.shard.sessions.Each(fn) }
 
 // Tariff returns the version of a tariff that a plan was compiled from. It is shared and not to be changed.
 func (r *Reference) Tariff(p snapshot.Plan) (*rating.Tariff, bool) {

@@ -51,12 +51,12 @@ func (s *shard) takes(ss *snapshot.Session, r *rating.Reading, rec *Record) bool
 func (s *shard) plugIn(ss *snapshot.Session, r *rating.Reading) {
 	connector := s.connector(r.ChargePoint, r.Connector)
 	s.endLost(connector, ss.Rate.StartMs)
-	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors[i].Next {
-		if c := &s.connectors[i]; c.Live == ss.Key {
-			c.Live = snapshot.Key{}
+	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors.At(i).Next {
+		if s.connectors.At(i).Live == ss.Key {
+			s.changing(i).Live = snapshot.Key{}
 		}
 	}
-	s.connectors[connector].Live = ss.Key
+	s.changing(connector).Live = ss.Key
 	ss.Connector = r.Connector
 	if h := s.held[ss.Key]; h != nil && !h.Trimmed && s.price(ss, s.bookOffset, ss.Rate.FirstMs) {
 		s.release(ss, h)
@@ -355,9 +355,9 @@ func (s *shard) noteSeq(ss *snapshot.Session, seq int64) bool {
 // state, power) of the last 64 messages. A chance collision can at most hide that a late reading came late.
 func (s *shard) noteFingerprint(ss *snapshot.Session, r *rating.Reading) (repeated bool) {
 	if ss.Window == 0 {
-		ss.Window = s.takeWindow() + 1
+		ss.Window = s.windows.Take() + 1
 	}
-	w := &s.windows[ss.Window-1]
+	w := s.windows.At(ss.Window - 1)
 	h := uint64(r.AtMs)*0x9e3779b97f4a7c15 ^ uint64(r.RegisterMwh)*0xc2b2ae3d27d4eb4f ^
 		uint64(r.PowerMicroW)*0x165667b19e3779f9 ^ uint64(r.Context)<<8 ^ uint64(r.Kind)<<16 ^ uint64(r.State)<<24
 	h ^= h >> 29
@@ -371,15 +371,4 @@ func (s *shard) noteFingerprint(ss *snapshot.Session, r *rating.Reading) (repeat
 	w.Seen[w.Next%uint32(len(w.Seen))] = f
 	w.Next++
 	return false
-}
-
-func (s *shard) takeWindow() uint32 {
-	if n := len(s.freeWindows); n > 0 {
-		i := s.freeWindows[n-1]
-		s.freeWindows = s.freeWindows[:n-1]
-		s.windows[i] = snapshot.Window{}
-		return i
-	}
-	s.windows = append(s.windows, snapshot.Window{})
-	return uint32(len(s.windows) - 1)
 }

@@ -4,22 +4,18 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-
-	"github.com/wattline/wattline/engine/snapshot"
 )
 
 // planTTL is how old a plan may be when an insert of it is tried: after it the plan is committed again, which a
 // newer owner of the partition refuses (I5). It is far below the time for which ClickHouse keeps tokens.
 const planTTL = 10 * time.Minute
 
-// settler makes the rows and messages of blocks durable: ARCHITECTURE section 4, points 3 to 6. It has no state
-// but its ends; every block is settled by a goroutine of its own.
+// settler makes the rows, messages and snapshots of blocks durable: ARCHITECTURE section 4, points 3 to 6. It has no
+// state but its ends; every block is settled by a goroutine of its own, and every snapshot.
 type settler struct {
 	cfg      *Config
 	sink     Sink
@@ -30,27 +26,24 @@ type settler struct {
 	fence func(context.Context) error
 }
 
-// settle makes b durable: rejects, rows, the block's row, and last the snapshot taken at its end, which it
-// returns the reference of. recovered says that an earlier attempt may have left anything behind.
-func (w *settler) settle(ctx context.Context, b *Block, recovered bool) (SnapshotRef, error) {
-	var ref SnapshotRef
+// settle makes b durable: rejects, rows, the block's row. recovered says that an earlier attempt may have left
+// anything behind.
+func (w *settler) settle(ctx context.Context, b *Block, recovered bool) error {
 	planned := w.clock.Now()
 	if len(b.Rejects) > 0 {
 		if err := w.produceRejects(ctx, b); err != nil {
-			return ref, err
+			return err
 		}
 	}
-	if b.Row.Last >= b.Row.First {
-		for _, in := range b.inserts() {
-			if err := w.insert(ctx, in, recovered, &planned); err != nil {
-				return ref, err
-			}
+	if b.Row.Last < b.Row.First {
+		return nil
+	}
+	for _, in := range b.inserts() {
+		if err := w.insert(ctx, in, recovered, &planned); err != nil {
+			return err
 		}
 	}
-	if b.state == nil {
-		return ref, nil
-	}
-	return w.snapshot(ctx, b)
+	return nil
 }
 
 func (w *settler) produceRejects(ctx context.Context, b *Block) error {
@@ -199,88 +192,4 @@ func (w *settler) there(ctx context.Context, in *Insert, prefix string) (bool, e
 		Detail: fmt.Sprintf("table %s month %d holds %+v of block %d, this engine made %+v", in.Table, in.Month, got, in.First, want),
 		Do:     "run `wattline verify` and see docs/runbook/block-differs.md; nothing was changed",
 	}
-}
-
-// snapshot produces the state in chunks and returns its reference.
-func (w *settler) snapshot(ctx context.Context, b *Block) (SnapshotRef, error) {
-	bytes := snapshot.Append(nil, b.state)
-	ref := SnapshotRef{
-		ID: uint64(w.clock.Now().UnixNano()), Offset: b.state.NextOffset, Bytes: int64(len(bytes)), CRC: snapshot.Checksum(bytes), At: -1,
-	}
-	chunks := (len(bytes) + w.cfg.SnapshotChunk - 1) / w.cfg.SnapshotChunk
-	ref.Count = int32(chunks)
-	wait := newBackoff(w.cfg.InsertBackoffMax)
-	for i := 0; i < chunks; {
-		n := min(chunks-i, max(1, (4<<20)/w.cfg.SnapshotChunk)) // a request of 4 MiB at most
-		msgs := make([]Message, n)
-		for j := range msgs {
-			lo := (i + j) * w.cfg.SnapshotChunk
-			msgs[j] = Message{
-				Key:   snapshotKey(b.Row.Partition, ref.ID, i+j),
-				Value: bytes[lo:min(lo+w.cfg.SnapshotChunk, len(bytes))], TimestampMs: w.clock.Now().UnixMilli(),
-			}
-		}
-		at, err := w.producer.Produce(ctx, w.cfg.StateTopic, b.Row.Partition.Number, msgs)
-		if err != nil {
-			w.log.Warn("snapshot chunk not produced, trying again", "partition", b.Row.Partition.String(), "error", err)
-			if err := wait.sleep(ctx, w.clock); err != nil {
-				return SnapshotRef{}, err
-			}
-			continue
-		}
-		if ref.At < 0 {
-			ref.At = at
-		}
-		i += n
-	}
-	return ref, nil
-}
-
-// bury produces tombstones for a snapshot that no commit names any longer. One that fails is left: it only
-// takes room until the topic is compacted by hand.
-func (w *settler) bury(ctx context.Context, p Partition, ref SnapshotRef) {
-	if ref.Count == 0 {
-		return
-	}
-	msgs := make([]Message, ref.Count)
-	for i := range msgs {
-		msgs[i] = Message{Key: snapshotKey(p, ref.ID, i), TimestampMs: w.clock.Now().UnixMilli()}
-	}
-	if _, err := w.producer.Produce(ctx, w.cfg.StateTopic, p.Number, msgs); err != nil {
-		w.log.Warn("old snapshot not removed", "partition", p.String(), "snapshot", ref.ID, "error", err)
-	}
-}
-
-// sweep removes the chunks of p's snapshots that were begun before the time before and are not among those to keep.
-func (w *settler) sweep(ctx context.Context, logs LogReader, p Partition, keep []uint64, before uint64) error {
-	prefix := fmt.Sprintf("%s/%d/", p.Topic, p.Number)
-	live := map[string]bool{}
-	_, err := logs.ReadLog(ctx, w.cfg.StateTopic, p.Number, 0, func(rec Record) error {
-		key := string(rec.Key)
-		rest, ours := strings.CutPrefix(key, prefix)
-		id, err := strconv.ParseUint(rest[:max(0, strings.IndexByte(rest, '/'))], 10, 64)
-		if ours && err == nil && !slices.Contains(keep, id) && id < before {
-			live[key] = rec.Value != nil
-		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return fmt.Errorf("read %s/%d: %w", w.cfg.StateTopic, p.Number, err)
-	}
-	var msgs []Message
-	for key, there := range live { // in any order: each tombstone is for itself
-		if there {
-			msgs = append(msgs, Message{Key: []byte(key), TimestampMs: w.clock.Now().UnixMilli()})
-		}
-	}
-	if len(msgs) == 0 {
-		return nil
-	}
-	_, err = w.producer.Produce(ctx, w.cfg.StateTopic, p.Number, msgs)
-	return err
-}
-
-// snapshotKey is unique to a chunk, so that an unfinished snapshot can never replace a good one.
-func snapshotKey(p Partition, id uint64, chunk int) []byte {
-	return fmt.Appendf(nil, "%s/%d/%d/%d", p.Topic, p.Number, id, chunk)
 }

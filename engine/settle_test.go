@@ -153,7 +153,7 @@ func TestSettle(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			s, w := newScripted(script)
-			_, err := w.settle(t.Context(), testBlock(), recovered)
+			err := w.settle(t.Context(), testBlock(), recovered)
 			if err != nil {
 				s.calls = append(s.calls, haltText(err))
 			}
@@ -403,7 +403,7 @@ func haltText(err error) string {
 func TestSettleOutOfGroup(t *testing.T) {
 	s, w := newScripted("insert after 11m err")
 	s.fenced = ErrLost
-	_, err := w.settle(t.Context(), testBlock(), false)
+	err := w.settle(t.Context(), testBlock(), false)
 	if !errors.Is(err, ErrLost) {
 		t.Errorf("error %v, want ErrLost", err)
 	}
@@ -417,7 +417,7 @@ func TestSettlePlanAgesWithRejects(t *testing.T) {
 	s, w := newScripted("produce after 11m ok")
 	b := testBlock()
 	b.Rejects = []Message{{}}
-	if _, err := w.settle(t.Context(), b, false); err != nil {
+	if err := w.settle(t.Context(), b, false); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"produce wattline.rejects/0 x 1", "fence", "insert charges", "insert sessions", "insert blocks"}
@@ -426,28 +426,42 @@ func TestSettlePlanAgesWithRejects(t *testing.T) {
 	}
 }
 
-// TestSettleOrder: rejects, rows, the block's row, the snapshot (I4); what the broker does not take is tried
-// again.
+// TestSettleOrder: rejects, rows, the block's row (I4); what the broker does not take is tried again.
 func TestSettleOrder(t *testing.T) {
-	s, w := newScripted("produce err\nproduce err\nproduce ok\ninsert ok\ninsert ok\ninsert ok\nproduce err\nproduce ok\nproduce err")
-	w.cfg.SnapshotChunk = 4096
+	s, w := newScripted("produce err\nproduce err\nproduce ok\ninsert ok\ninsert ok\ninsert ok")
 	b := testBlock()
 	b.Rejects = []Message{{Key: []byte("a")}, {Key: []byte("b")}}
-	b.state = &snapshot.State{Topic: "readings", NextOffset: 200, Names: []string{strings.Repeat("x", 6<<20)}}
-	ref, err := w.settle(t.Context(), b, false)
-	if err != nil {
+	if err := w.settle(t.Context(), b, false); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		"produce wattline.rejects/0 x 2", "produce wattline.rejects/0 x 2", "produce wattline.rejects/0 x 2",
 		"insert charges", "insert sessions", "insert blocks",
+	}
+	if diff := cmp.Diff(want, s.calls); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestSnapshotChunks: a snapshot goes out in requests of 4 MiB at most; what the broker does not take is tried again.
+func TestSnapshotChunks(t *testing.T) {
+	s, w := newScripted("produce err\nproduce ok\nproduce err")
+	w.cfg.SnapshotChunk = 4096
+	st := snapshot.State{Topic: "readings", NextOffset: 200, Names: []string{strings.Repeat("x", 6<<20)}}
+	img := &image{head: st, whole: make(chan struct{})}
+	close(img.whole)
+	ref, err := w.snapshot(t.Context(), readings, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
 		"produce wattline.state/0 x 1024", "produce wattline.state/0 x 1024",
 		"produce wattline.state/0 x 513", "produce wattline.state/0 x 513",
 	}
 	if diff := cmp.Diff(want, s.calls); diff != "" {
 		t.Error(diff)
 	}
-	bytes := snapshot.Append(nil, b.state)
+	bytes := snapshot.Append(nil, &st)
 	if ref.Count != 1537 || ref.At != 70 || ref.Offset != 200 || ref.Bytes != int64(len(bytes)) || ref.CRC != snapshot.Checksum(bytes) {
 		t.Errorf("%+v", ref)
 	}
@@ -462,7 +476,7 @@ func TestSettleEnds(t *testing.T) {
 		b := testBlock()
 		b.Rejects = []Message{{}}
 		w.clock = stopping{s, func() { cancel(ErrLost) }}
-		if _, err := w.settle(ctx, b, false); !errors.Is(err, ErrLost) {
+		if err := w.settle(ctx, b, false); !errors.Is(err, ErrLost) {
 			t.Errorf("%s: error %v", script, err)
 		}
 	}

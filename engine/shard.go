@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -40,6 +41,8 @@ func between(offset int64) int64 { return (offset-1)<<positionBits | MaxReadings
 // chunk is how many readings are looked up together: their cache misses overlap (EMBEDDED-FACTS 7).
 const chunk = 64
 
+const noSlot = slab.NoSlot
+
 // shard rates the readings of one partition. It is touched by one goroutine, asks no clock and no network, and
 // is a function of the readings and of the books (I1). Everything it makes goes into block.
 type shard struct {
@@ -54,7 +57,7 @@ type shard struct {
 	block *Block
 
 	// The state, as it goes into a snapshot.
-	sessions    *table
+	sessions    *slab.Table
 	hash        hasher
 	nextOffset  int64
 	watermarkMs int64
@@ -63,18 +66,19 @@ type shard struct {
 	names       names
 	places      interned[snapshot.Place, placeInfo]
 	plans       interned[snapshot.Plan, planInfo]
-	windows     []snapshot.Window
-	freeWindows []uint32
-	connectors  []snapshot.Connector // index 0 is unused
-	offers      []offer              // by connector, a cache: not in snapshots
-	priced      priced               // what price found last
-	starts      map[snapshot.Key]snapshot.Start
-	waiting     map[uint32]int // Starts that wait, by connector
+	windows     slab.Windows
+	connectors  slab.Connectors
+	offers      []offer // by connector, a cache: not in snapshots
+	priced      priced  // what price found last
+	starts      slab.Starts
 	held        map[snapshot.Key]*snapshot.Held
 	heldBytes   int
 	changes     map[snapshot.Key][]rating.Change
 
 	wheel map[int64][]snapshot.Key // minute of the watermark -> sessions that may be due
+
+	image *image // being made; nil: none
+	mark  uint8  // of the sessions that image has, or must not have
 
 	// Of the record and reading at hand.
 	recordMs int64
@@ -113,11 +117,10 @@ type planInfo struct {
 func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key HashKey) *shard {
 	return &shard{
 		partition: p, cfg: cfg, decoders: decoders, ref: ref,
-		sessions: newTable(), hash: newHasher(key), maxGapMs: cfg.maxGapMs(), waiting: map[uint32]int{},
+		sessions: slab.NewTable(), hash: newHasher(key), maxGapMs: cfg.maxGapMs(),
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
 		names: newNames(), places: newInterned[snapshot.Place, placeInfo](), plans: newInterned[snapshot.Plan, planInfo](),
-		connectors: make([]snapshot.Connector, 1),
-		starts:     map[snapshot.Key]snapshot.Start{}, held: map[snapshot.Key]*snapshot.Held{},
+		connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
 		changes: map[snapshot.Key][]rating.Change{}, wheel: map[int64][]snapshot.Key{},
 		out: make([]rating.Charge, 0, 64), stats: &shardStats{},
 	}
@@ -256,33 +259,34 @@ func (s *shard) hint(records []Record, lo, hi int) {
 	for i := range n {
 		s.hints[i] = noSlot
 		if s.keys[i] != (snapshot.Key{}) {
-			s.hints[i] = s.sessions.probe(s.keys[i])
+			s.hints[i] = s.sessions.Probe(s.keys[i])
 		}
 	}
 	touched := int64(0)
 	for i := range n {
 		if s.hints[i] != noSlot {
-			ss := s.sessions.at(s.hints[i])
+			ss := s.sessions.At(s.hints[i])
 			touched ^= ss.LastSeq ^ ss.Rate.LastMs ^ int64(ss.Key[0])
 		}
 	}
 	s.stats.touched = touched // keeps the loads alive
 }
 
-// lookup checks a hint, or finds the key.
+// lookup checks a hint, or finds the key. What it returns may be changed: the image that is being made has it.
 func (s *shard) lookup(k snapshot.Key, hint uint32) *snapshot.Session {
-	if hint != noSlot {
-		if ss := s.sessions.at(hint); ss.Key == k {
-			return ss
+	if hint == noSlot || s.sessions.At(hint).Key != k {
+		if k == (snapshot.Key{}) {
+			return nil
+		}
+		if hint = s.sessions.Find(k); hint == noSlot {
+			return nil
 		}
 	}
-	if k == (snapshot.Key{}) {
-		return nil
+	ss := s.sessions.At(hint)
+	if ss.Mark != s.mark {
+		s.leave(ss)
 	}
-	if slot := s.sessions.find(k); slot != noSlot {
-		return s.sessions.at(slot)
-	}
-	return nil
+	return ss
 }
 
 const (

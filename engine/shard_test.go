@@ -48,8 +48,8 @@ func newFleet(t testing.TB, n, most int, stepMs int64) *fleet {
 		f.prepare(rating.KindStart, len(f.recs))
 		f.rateAll(t)
 	}
-	if f.sessions.live != n {
-		t.Fatalf("%d sessions live, want %d", f.sessions.live, n)
+	if f.sessions.Live != n {
+		t.Fatalf("%d sessions live, want %d", f.sessions.Live, n)
 	}
 	return f
 }

@@ -24,6 +24,8 @@ type shardStats struct {
 	Rows       atomic.Int64
 	Snapshots  atomic.Int64
 	RateNs     atomic.Int64 // time spent rating
+	StallNs    atomic.Int64 // time that the shard spent on snapshots
+	StallMaxNs atomic.Int64 // the longest piece of it
 	// At its start, this life of the partition took: the snapshot before the newest, or no snapshot but all readings.
 	FallbackBefore, FallbackLedger atomic.Int64
 

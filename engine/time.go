@@ -85,11 +85,3 @@ func (s *shard) arm(ss *snapshot.Session) {
 	due := s.dueMinute(ss)
 	s.wheel[due] = append(s.wheel[due], ss.Key)
 }
-
-func (s *shard) forgetStarts() {
-	for k, st := range s.starts {
-		if st.RecordMs+startKeepMs < s.watermarkMs {
-			s.forget(k)
-		}
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"slices"
 
 	"github.com/wattline/wattline/rating"
@@ -17,7 +18,9 @@ const Version = 1
 var ErrCorrupt = errors.New("snapshot is corrupt")
 
 // castagnoli is the checksum's table: the same polynomial as Kafka's record batches.
-func castagnoli(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+func castagnoli(b []byte) uint32 { return crc32.Checksum(b, castagnoliTable()) }
+
+func castagnoliTable() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // Checksum is the CRC-32C of b, as the commit's metadata names it.
 func Checksum(b []byte) uint32 { return castagnoli(b) }
@@ -25,8 +28,38 @@ func Checksum(b []byte) uint32 { return castagnoli(b) }
 // Append appends the bytes of st to dst: a version byte, the sections of State in their order, a CRC-32C. The
 // caller has sorted what N1 says is sorted.
 func Append(dst []byte, st *State) []byte {
-	start := len(dst)
-	w := writer{slices.Grow(dst, sizeHint(st))}
+	w := writer{b: slices.Grow(dst, sizeHint(st)), from: len(dst)}
+	w.parts(st.parts())
+	w.u32(w.checksum())
+	return w.b
+}
+
+// Write writes to out what Append would append, in pieces of some 64 KiB, and returns how many bytes those were and
+// the Checksum of them all. out may keep no piece.
+func Write(out io.Writer, p *Parts) (size int64, sum uint32, err error) {
+	w := writer{b: make([]byte, 0, pieceSize+pieceSize/4), out: out}
+	w.parts(p)
+	w.u32(w.checksum())
+	sum = w.checksum()
+	w.flush()
+	return w.written, sum, w.err
+}
+
+// pieceSize is about how much Write hands over at once.
+const pieceSize = 64 << 10
+
+// parts are the lists of st as they are.
+func (st *State) parts() *Parts {
+	return &Parts{
+		State:       *st,
+		NumSessions: len(st.Sessions), Session: func(i int) *Session { return &st.Sessions[i] },
+		NumWindows: len(st.Windows), Window: func(i int) *Window { return &st.Windows[i] },
+		NumConnectors: len(st.Connectors), Connector: func(i int) *Connector { return &st.Connectors[i] },
+	}
+}
+
+func (w *writer) parts(p *Parts) {
+	st := &p.State
 	w.u8(Version)
 	w.str(st.Topic)
 	w.i64(int64(st.Partition))
@@ -35,47 +68,47 @@ func Append(dst []byte, st *State) []byte {
 	w.i64(st.TickMinute)
 	w.i64(st.BookOffset)
 	w.i64(int64(st.RatingVersion))
-	w.len(len(st.Names))
-	for _, s := range st.Names {
-		w.str(s)
-	}
-	w.len(len(st.Places))
-	for i := range st.Places {
+	each(w, len(st.Names), func(i int) { w.str(st.Names[i]) })
+	each(w, len(st.Places), func(i int) {
 		w.i64(st.Places[i].Offset)
 		w.str(st.Places[i].UID)
 		w.str(st.Places[i].Connector)
-	}
-	w.len(len(st.Plans))
-	for i := range st.Plans {
-		w.plan(&st.Plans[i])
-	}
-	w.len(len(st.Sessions))
-	for i := range st.Sessions {
-		w.session(&st.Sessions[i])
-	}
-	w.len(len(st.Windows))
-	for i := range st.Windows {
-		w.window(&st.Windows[i])
-	}
-	w.len(len(st.Connectors))
-	for i := range st.Connectors {
-		w.connector(&st.Connectors[i])
-	}
-	w.len(len(st.Starts))
-	for i := range st.Starts {
-		w.start(&st.Starts[i])
-	}
-	w.len(len(st.Held))
-	for i := range st.Held {
-		w.held(&st.Held[i])
-	}
-	w.len(len(st.Changes))
-	for i := range st.Changes {
+	})
+	each(w, len(st.Plans), func(i int) { w.plan(&st.Plans[i]) })
+	each(w, p.NumSessions, func(i int) { w.session(p.Session(i)) })
+	each(w, p.NumWindows, func(i int) { w.window(p.Window(i)) })
+	each(w, p.NumConnectors, func(i int) { w.connector(p.Connector(i)) })
+	each(w, len(st.Starts), func(i int) { w.start(&st.Starts[i]) })
+	each(w, len(st.Held), func(i int) { w.held(&st.Held[i]) })
+	each(w, len(st.Changes), func(i int) {
 		w.key(st.Changes[i].Key)
 		w.changes(st.Changes[i].List)
-	}
-	return binary.LittleEndian.AppendUint32(w.b, castagnoli(w.b[start:]))
+	})
 }
+
+// each writes a list: its length and its elements.
+func each(w *writer, n int, one func(i int)) {
+	w.len(n)
+	for i := range n {
+		one(i)
+		if w.out != nil && len(w.b) >= pieceSize {
+			w.flush()
+		}
+	}
+}
+
+// flush hands what there is to out.
+func (w *writer) flush() {
+	w.sum = w.checksum()
+	w.written += int64(len(w.b) - w.from)
+	if w.err == nil {
+		_, w.err = w.out.Write(w.b)
+	}
+	w.b, w.from = w.b[:0], 0
+}
+
+// checksum is that of all bytes so far.
+func (w *writer) checksum() uint32 { return crc32.Update(w.sum, castagnoliTable(), w.b[w.from:]) }
 
 // sizeHint is about how many bytes st takes, rather more than less: a buffer that grows by appending is copied, and
 // left to the garbage collector, several times over.
@@ -147,7 +180,16 @@ func list[T any](r *reader, min int, one func() T) []T {
 	return out
 }
 
-type writer struct{ b []byte }
+// writer appends to b. With an out it hands b over whenever that is large.
+type writer struct {
+	b    []byte
+	from int    // where this state begins in b
+	sum  uint32 // checksum of what was handed over
+
+	out     io.Writer
+	written int64
+	err     error // of out
+}
 
 func (w *writer) u8(v uint8)   { w.b = append(w.b, v) }
 func (w *writer) u32(v uint32) { w.b = binary.LittleEndian.AppendUint32(w.b, v) }

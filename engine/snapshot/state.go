@@ -21,7 +21,7 @@ const (
 // Session is what the shard keeps of a running (or held, or provisionally closed) session. It has no pointer,
 // so a slab of millions costs the garbage collector nothing.
 //
-// The first two cache lines are all that a quiet reading touches: Key to TxLen, and the beginning of Rate. Its
+// The first two cache lines are all that a quiet reading touches: Key to Mark, and the beginning of Rate. Its
 // size is a multiple of a line, so that this is so for every session of a slab.
 type Session struct {
 	Key Key
@@ -35,8 +35,8 @@ type Session struct {
 	Readings     uint32
 	Status       uint8
 	Pend         uint8
-	HasChanges   bool // State.Changes has some of it; not encoded
-	TxLen        uint8
+	HasChanges   bool  // State.Changes has some of it; not encoded
+	Mark         uint8 // of the shard, for the image that it makes; not encoded
 
 	Rate rating.State
 
@@ -58,8 +58,9 @@ type Session struct {
 	Window      uint32 // index in Windows + 1; 0: has none (its protocol has sequence numbers)
 	Connector   int32
 	PendState   uint8
+	TxLen       uint8
 	Tx          [MaxTransaction]byte
-	_           [19]byte
+	_           [18]byte
 }
 
 // Transaction returns the id's bytes, valid as long as s is.
@@ -151,4 +152,16 @@ type State struct {
 	Starts     []Start
 	Held       []Held
 	Changes    []Changes
+}
+
+// Parts is a State whose long lists lie elsewhere: they are asked for one by one, in order, once. Sessions, Windows and
+// Connectors of the State itself are not looked at.
+type Parts struct {
+	State         State
+	NumSessions   int
+	Session       func(i int) *Session
+	NumWindows    int
+	Window        func(i int) *Window
+	NumConnectors int
+	Connector     func(i int) *Connector
 }

@@ -1,10 +1,10 @@
-package engine
+package slab
 
 import (
 	"github.com/wattline/wattline/engine/snapshot"
 )
 
-// table finds the state of a session by its key: an open-addressing index of 8-byte entries over a slab without
+// Table finds the state of a session by its key: an open-addressing index of 8-byte entries over a slab without
 // pointers.
 //
 // The index is a directory of segments, chosen by the key's top bits. A full segment is split in two, so the
@@ -12,13 +12,14 @@ import (
 // are probed linearly, and a removal shifts the followers back: there are no tombstones to slow later finds.
 //
 // A slot number stays valid until its session is removed. Slabs never move, so a *Session does too.
-type table struct {
+type Table struct {
 	dir   []*segment // 1 << depth entries; a segment of lesser depth stands in several
 	depth uint8
 	slabs []*slab
 	free  []uint32 // slots that were removed
 	next  uint32   // the first slot never used
-	live  int
+	Live  int      // sessions
+	Mark  uint8    // of the sessions that are inserted
 }
 
 const (
@@ -26,7 +27,9 @@ const (
 	slabSize    = 1 << slabBits
 	segmentMin  = 1 << 8  // entries of a table's first segment: thin partitions stay small
 	segmentSize = 1 << 13 // entries of a grown segment, 64 KiB: splitting one takes tens of microseconds
-	noSlot      = ^uint32(0)
+
+	// NoSlot is no session's slot.
+	NoSlot = ^uint32(0)
 )
 
 type slab [slabSize]snapshot.Session
@@ -39,47 +42,52 @@ type segment struct {
 	depth   uint8
 }
 
-func newTable() *table {
-	return &table{dir: []*segment{{entries: make([]uint64, segmentMin)}}}
+// NewTable returns an empty table.
+func NewTable() *Table {
+	return &Table{dir: []*segment{{entries: make([]uint64, segmentMin)}}}
 }
 
-func (t *table) at(slot uint32) *snapshot.Session {
+// At returns the session of a slot.
+func (t *Table) At(slot uint32) *snapshot.Session {
 	return &t.slabs[slot>>slabBits][slot&(slabSize-1)]
 }
 
-func (t *table) segmentOf(k snapshot.Key) *segment {
+func (t *Table) segmentOf(k snapshot.Key) *segment {
 	return t.dir[k[0]>>(64-t.depth)] // depth 0: the shift by 64 gives 0
 }
 
-// find returns the slot of k, or noSlot.
-func (t *table) find(k snapshot.Key) uint32 {
+// Slots is how many slots were ever used; those of removed sessions have no key.
+func (t *Table) Slots() uint32 { return t.next }
+
+// Find returns the slot of k, or NoSlot.
+func (t *Table) Find(k snapshot.Key) uint32 {
 	s := t.segmentOf(k)
 	mask := uint64(len(s.entries) - 1)
 	tag := k[1] >> 32
 	for i := k[1] & mask; ; i = (i + 1) & mask {
 		e := s.entries[i]
 		if e == 0 {
-			return noSlot
+			return NoSlot
 		}
 		if e>>32 == tag {
 			slot := uint32(e) - 1
-			if t.at(slot).Key == k {
+			if t.At(slot).Key == k {
 				return slot
 			}
 		}
 	}
 }
 
-// probe is find without the look at the slab: the slot of the first entry whose tag agrees, or noSlot. It is a
+// Probe is find without the look at the slab: the slot of the first entry whose tag agrees, or NoSlot. It is a
 // hint for a chunk's first pass, so that the cache misses of many readings overlap; the second pass checks it.
-func (t *table) probe(k snapshot.Key) uint32 {
+func (t *Table) Probe(k snapshot.Key) uint32 {
 	s := t.segmentOf(k)
 	mask := uint64(len(s.entries) - 1)
 	tag := k[1] >> 32
 	for i := k[1] & mask; ; i = (i + 1) & mask {
 		e := s.entries[i]
 		if e == 0 {
-			return noSlot
+			return NoSlot
 		}
 		if e>>32 == tag {
 			return uint32(e) - 1
@@ -87,10 +95,10 @@ func (t *table) probe(k snapshot.Key) uint32 {
 	}
 }
 
-// insert makes room for k, which is not in the table, and returns its slot with a zero Session under that key.
-func (t *table) insert(k snapshot.Key) uint32 {
+// Insert makes room for k, which is not in the table, and returns its slot with a zero Session under that key.
+func (t *Table) Insert(k snapshot.Key) uint32 {
 	slot := t.takeSlot()
-	*t.at(slot) = snapshot.Session{Key: k}
+	*t.At(slot) = snapshot.Session{Key: k, Mark: t.Mark}
 	for {
 		s := t.segmentOf(k)
 		if s.used < len(s.entries)*7/10 {
@@ -99,11 +107,11 @@ func (t *table) insert(k snapshot.Key) uint32 {
 		}
 		t.grow(s, k)
 	}
-	t.live++
+	t.Live++
 	return slot
 }
 
-func (t *table) takeSlot() uint32 {
+func (t *Table) takeSlot() uint32 {
 	if n := len(t.free); n > 0 {
 		slot := t.free[n-1]
 		t.free = t.free[:n-1]
@@ -127,13 +135,13 @@ func (s *segment) put(k snapshot.Key, slot uint32) {
 }
 
 // grow doubles a small segment, or splits a full-sized one; k is a key that belongs to it.
-func (t *table) grow(s *segment, k snapshot.Key) {
+func (t *Table) grow(s *segment, k snapshot.Key) {
 	if len(s.entries) < segmentSize {
 		old := s.entries
 		s.entries, s.used = make([]uint64, 2*len(old)), 0
 		for _, e := range old {
 			if e != 0 {
-				s.put(t.at(uint32(e)-1).Key, uint32(e)-1)
+				s.put(t.At(uint32(e)-1).Key, uint32(e)-1)
 			}
 		}
 		return
@@ -147,7 +155,7 @@ func (t *table) grow(s *segment, k snapshot.Key) {
 	}
 	for _, e := range s.entries {
 		if e != 0 {
-			key := t.at(uint32(e) - 1).Key
+			key := t.At(uint32(e) - 1).Key
 			halves[key[0]>>(63-s.depth)&1].put(key, uint32(e)-1)
 		}
 	}
@@ -162,7 +170,7 @@ func (t *table) grow(s *segment, k snapshot.Key) {
 	}
 }
 
-func (t *table) double() {
+func (t *Table) double() {
 	dir := make([]*segment, 2*len(t.dir))
 	for i, s := range t.dir {
 		dir[2*i], dir[2*i+1] = s, s
@@ -170,8 +178,8 @@ func (t *table) double() {
 	t.dir, t.depth = dir, t.depth+1
 }
 
-// remove takes k out; its slot is used again. It does nothing when k is not there.
-func (t *table) remove(k snapshot.Key) {
+// Remove takes k out; its slot is used again. It does nothing when k is not there.
+func (t *Table) Remove(k snapshot.Key) {
 	s := t.segmentOf(k)
 	mask := uint64(len(s.entries) - 1)
 	i := k[1] & mask
@@ -180,20 +188,20 @@ func (t *table) remove(k snapshot.Key) {
 		if e == 0 {
 			return
 		}
-		if e>>32 == k[1]>>32 && t.at(uint32(e)-1).Key == k {
+		if e>>32 == k[1]>>32 && t.At(uint32(e)-1).Key == k {
 			break
 		}
 	}
 	slot := uint32(s.entries[i]) - 1
-	*t.at(slot) = snapshot.Session{}
+	*t.At(slot) = snapshot.Session{}
 	t.free = append(t.free, slot)
-	t.live--
+	t.Live--
 	s.used--
 	t.shiftBack(s, i, mask)
 }
 
 // shiftBack closes the hole at i: every follower of the run that may stand there moves up.
-func (t *table) shiftBack(s *segment, i, mask uint64) {
+func (t *Table) shiftBack(s *segment, i, mask uint64) {
 	for j := i; ; {
 		s.entries[i] = 0
 		for {
@@ -202,7 +210,7 @@ func (t *table) shiftBack(s *segment, i, mask uint64) {
 			if e == 0 {
 				return
 			}
-			home := t.at(uint32(e) - 1).Key[1] & mask
+			home := t.At(uint32(e) - 1).Key[1] & mask
 			// e may move to i unless its home lies cyclically in (i, j].
 			if (j-home)&mask >= (j-i)&mask {
 				s.entries[i] = e
@@ -213,22 +221,22 @@ func (t *table) shiftBack(s *segment, i, mask uint64) {
 	}
 }
 
-// half calls fn for the sessions whose key begins with k0: those of one segment are looked at.
-func (t *table) half(k0 uint64, fn func(*snapshot.Session)) {
+// Half calls fn for the sessions whose key begins with k0: those of one segment are looked at.
+func (t *Table) Half(k0 uint64, fn func(*snapshot.Session)) {
 	for _, e := range t.segmentOf(snapshot.Key{k0}).entries {
 		if e != 0 {
-			if s := t.at(uint32(e) - 1); s.Key[0] == k0 {
+			if s := t.At(uint32(e) - 1); s.Key[0] == k0 {
 				fn(s)
 			}
 		}
 	}
 }
 
-// each calls fn for every live session, in slot order: not a deterministic order (I1: sort before anything of
+// Each calls fn for every live session, in slot order: not a deterministic order (I1: sort before anything of
 // it is written).
-func (t *table) each(fn func(*snapshot.Session)) {
+func (t *Table) Each(fn func(*snapshot.Session)) {
 	for i := uint32(0); i < t.next; i++ {
-		if s := t.at(i); s.Key != (snapshot.Key{}) {
+		if s := t.At(i); s.Key != (snapshot.Key{}) {
 			fn(s)
 		}
 	}

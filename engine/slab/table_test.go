@@ -1,4 +1,4 @@
-package engine
+package slab
 
 import (
 	"encoding/binary"
@@ -10,24 +10,24 @@ import (
 )
 
 // checkTable compares t with want (key -> slot) in every way that it can be asked.
-func checkTable(tb testing.TB, t *table, want map[snapshot.Key]uint32, what string) {
+func checkTable(tb testing.TB, t *Table, want map[snapshot.Key]uint32, what string) {
 	tb.Helper()
-	if t.live != len(want) {
-		tb.Fatalf("%s: %d live, want %d", what, t.live, len(want))
+	if t.Live != len(want) {
+		tb.Fatalf("%s: %d live, want %d", what, t.Live, len(want))
 	}
 	for k, slot := range want {
-		if got := t.find(k); got != slot {
+		if got := t.Find(k); got != slot {
 			tb.Fatalf("%s: find(%x) is slot %d, want %d", what, k, int32(got), slot)
 		}
-		if t.at(slot).Key != k {
-			tb.Fatalf("%s: slot %d has key %x, want %x", what, slot, t.at(slot).Key, k)
+		if t.At(slot).Key != k {
+			tb.Fatalf("%s: slot %d has key %x, want %x", what, slot, t.At(slot).Key, k)
 		}
-		if hint := t.probe(k); hint == noSlot || t.at(hint).Key[1]>>32 != k[1]>>32 {
+		if hint := t.Probe(k); hint == NoSlot || t.At(hint).Key[1]>>32 != k[1]>>32 {
 			tb.Fatalf("%s: probe(%x) is slot %d", what, k, int32(hint))
 		}
 	}
 	n := 0
-	t.each(func(s *snapshot.Session) {
+	t.Each(func(s *snapshot.Session) {
 		n++
 		if _, ok := want[s.Key]; !ok {
 			tb.Fatalf("%s: each has %x, which was removed", what, s.Key)
@@ -41,7 +41,7 @@ func checkTable(tb testing.TB, t *table, want map[snapshot.Key]uint32, what stri
 
 // checkSegments holds the index to its form: entries are counted, each segment stands in one aligned run of the
 // directory, and every entry is where its key's top bits say.
-func checkSegments(tb testing.TB, t *table, what string) {
+func checkSegments(tb testing.TB, t *Table, what string) {
 	tb.Helper()
 	if len(t.dir) != 1<<t.depth {
 		tb.Fatalf("%s: directory of %d at depth %d", what, len(t.dir), t.depth)
@@ -59,7 +59,7 @@ func checkSegments(tb testing.TB, t *table, what string) {
 				continue
 			}
 			used++
-			k := t.at(uint32(e) - 1).Key
+			k := t.At(uint32(e) - 1).Key
 			if k[0]>>(64-t.depth)>>(t.depth-s.depth) != uint64(i/run) || e>>32 != k[1]>>32 {
 				tb.Fatalf("%s: key %x stands in segment %d of depth %d", what, k, i, s.depth)
 			}
@@ -75,24 +75,24 @@ func checkSegments(tb testing.TB, t *table, what string) {
 		}
 		i += run
 	}
-	if entries != t.live {
-		tb.Fatalf("%s: %d entries, %d live", what, entries, t.live)
+	if entries != t.Live {
+		tb.Fatalf("%s: %d entries, %d live", what, entries, t.Live)
 	}
 }
 
 // step inserts k if it is not there, else removes it (when remove says so) or finds it.
-func step(t *table, want map[snapshot.Key]uint32, k snapshot.Key, remove bool) {
+func step(t *Table, want map[snapshot.Key]uint32, k snapshot.Key, remove bool) {
 	_, there := want[k]
 	switch {
 	case k == snapshot.Key{}:
 	case !there && remove:
-		t.remove(k) // nothing there: nothing happens
+		t.Remove(k) // nothing there: nothing happens
 	case !there:
-		slot := t.insert(k)
-		t.at(slot).FirstOffset = int64(k[0] ^ k[1])
+		slot := t.Insert(k)
+		t.At(slot).FirstOffset = int64(k[0] ^ k[1])
 		want[k] = slot
 	case remove:
-		t.remove(k)
+		t.Remove(k)
 		delete(want, k)
 	}
 }
@@ -103,7 +103,7 @@ func TestTable(t *testing.T) {
 		t.Helper()
 		for seed := uint64(1); seed <= 3; seed++ {
 			rnd := rand.New(rand.NewPCG(seed, 5))
-			tab, want := newTable(), map[snapshot.Key]uint32{}
+			tab, want := NewTable(), map[snapshot.Key]uint32{}
 			var keys []snapshot.Key // of want; one that was removed by another way is skipped
 			for i := range ops {
 				what := fmt.Sprintf("%s, seed %d, after %d", name, seed, i)
@@ -120,7 +120,7 @@ func TestTable(t *testing.T) {
 					}
 					step(tab, want, k, false)
 				}
-				if k := key(rnd); tab.find(k) != noSlot && !has(want, k) {
+				if k := key(rnd); tab.Find(k) != NoSlot && !has(want, k) {
 					t.Fatalf("%s: find has %x, which is not there", what, k)
 				}
 				if i%(ops/checks+1) == 0 {
@@ -129,7 +129,7 @@ func TestTable(t *testing.T) {
 			}
 			checkTable(t, tab, want, fmt.Sprintf("%s, seed %d, at the end", name, seed))
 			for k, slot := range want {
-				if got := tab.at(slot).FirstOffset; got != int64(k[0]^k[1]) {
+				if got := tab.At(slot).FirstOffset; got != int64(k[0]^k[1]) {
 					t.Fatalf("%s, seed %d: slot %d of %x has the state of another session", name, seed, slot, k)
 				}
 				step(tab, want, k, true)
@@ -163,7 +163,7 @@ func FuzzTable(f *testing.F) {
 	f.Add([]byte{1, 1, 2, 2, 129, 1, 1, 3, 130, 2})
 	f.Add([]byte("\x01\x10\x02\x10\x03\x10\x81\x10\x04\x10\x82\x10\x83\x10"))
 	f.Fuzz(func(t *testing.T, ops []byte) {
-		tab, want := newTable(), map[snapshot.Key]uint32{}
+		tab, want := NewTable(), map[snapshot.Key]uint32{}
 		for len(ops) >= 2 && len(want) < 2000 {
 			op := binary.BigEndian.Uint16(ops)
 			ops = ops[2:]
@@ -175,12 +175,12 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-func tableOf(n int) (*table, []snapshot.Key) {
+func tableOf(n int) (*Table, []snapshot.Key) {
 	rnd := rand.New(rand.NewPCG(1, 5))
-	t, keys := newTable(), make([]snapshot.Key, n)
+	t, keys := NewTable(), make([]snapshot.Key, n)
 	for i := range keys {
 		keys[i] = snapshot.Key{rnd.Uint64(), rnd.Uint64()}
-		t.insert(keys[i])
+		t.Insert(keys[i])
 	}
 	rnd.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 	return t, keys
@@ -195,7 +195,7 @@ func BenchmarkTable(b *testing.B) {
 			b.ReportAllocs()
 			sum := int64(0)
 			for i, at := 0, 0; i < b.N; i++ {
-				sum += t.at(t.find(keys[at])).LastSeq
+				sum += t.At(t.Find(keys[at])).LastSeq
 				if at++; at == n {
 					at = 0
 				}
@@ -205,23 +205,23 @@ func BenchmarkTable(b *testing.B) {
 		b.Run(fmt.Sprintf("twopass/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			sum := int64(0)
-			var hints [chunk]uint32
-			for i, at := 0, 0; i < b.N; i += chunk {
-				if at+chunk > n {
+			var hints [64]uint32
+			for i, at := 0, 0; i < b.N; i += 64 {
+				if at+64 > n {
 					at = 0
 				}
 				for j := range hints {
-					hints[j] = t.probe(keys[at+j])
+					hints[j] = t.Probe(keys[at+j])
 				}
 				for _, h := range hints {
-					sum ^= t.at(h).LastSeq ^ t.at(h).Rate.LastMs ^ int64(t.at(h).Key[0])
+					sum ^= t.At(h).LastSeq ^ t.At(h).Rate.LastMs ^ int64(t.At(h).Key[0])
 				}
 				for j, h := range hints {
-					if ss := t.at(h); ss.Key == keys[at+j] {
+					if ss := t.At(h); ss.Key == keys[at+j] {
 						ss.LastSeq++
 					}
 				}
-				at += chunk
+				at += 64
 			}
 			sink += sum
 		})
@@ -229,9 +229,9 @@ func BenchmarkTable(b *testing.B) {
 			b.ReportAllocs()
 			rnd := rand.New(rand.NewPCG(2, 5))
 			for i, at := 0, 0; i < b.N; i++ {
-				t.remove(keys[at])
+				t.Remove(keys[at])
 				keys[at] = snapshot.Key{rnd.Uint64(), rnd.Uint64()}
-				t.insert(keys[at])
+				t.Insert(keys[at])
 				if at++; at == n {
 					at = 0
 				}

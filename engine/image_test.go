@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/rating"
+)
+
+// copyAtOnce copies the state in one go: what an image, made in steps, must come to.
+func copyAtOnce(s *shard) *snapshot.State {
+	st := &snapshot.State{
+		Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
+		TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
+		Names: slices.Clone(s.names.list), Places: slices.Clone(s.places.ref), Plans: slices.Clone(s.plans.ref),
+		Sessions: make([]snapshot.Session, 0, s.sessions.Live),
+	}
+	for i := range uint32(s.connectors.Len()) {
+		st.Connectors = append(st.Connectors, *s.connectors.At(i))
+	}
+	s.sessions.Each(func(ss *snapshot.Session) { st.Sessions = append(st.Sessions, *ss) })
+	slices.SortFunc(st.Sessions, func(a, b snapshot.Session) int { return compareKeys(a.Key, b.Key) })
+	for i := range st.Sessions { // windows are numbered anew: which were free before must not tell (N1)
+		if w := &st.Sessions[i].Window; *w != 0 {
+			st.Windows = append(st.Windows, *s.windows.At(*w - 1))
+			*w = uint32(len(st.Windows))
+		}
+	}
+	waiting := map[snapshot.Key]snapshot.Start{}
+	for i := range s.starts.Places() {
+		if x := s.starts.At(i); x.Key != (snapshot.Key{}) {
+			waiting[x.Key] = x.Start
+		}
+	}
+	for _, k := range sortedKeys(waiting) {
+		st.Starts = append(st.Starts, waiting[k])
+	}
+	for _, k := range sortedKeys(s.held) {
+		h := *s.held[k]
+		h.Points, h.Changes = slices.Clone(h.Points), slices.Clone(h.Changes)
+		st.Held = append(st.Held, h)
+	}
+	for _, k := range sortedKeys(s.changes) {
+		st.Changes = append(st.Changes, snapshot.Changes{Key: k, List: slices.Clone(s.changes[k])})
+	}
+	return st
+}
+
+// eventful sends message after message of all kinds: Starts that wait and their answers, sessions with and without
+// sequence numbers, changes of state, ends, time-outs, and sessions that nothing prices.
+type eventful struct {
+	rnd  *rand.Rand
+	at   int64
+	next int
+	live [40]string // transaction by charge point, "" none
+	wait [40]string // message id of a Start that waits
+	reg  [40]int64
+	seq  int64
+}
+
+func (e *eventful) message() message {
+	e.at += e.rnd.Int64N(20_000)
+	if e.rnd.IntN(300) == 0 {
+		e.at += 70 * minuteMs // some fall silent for too long
+	}
+	i := e.rnd.IntN(len(e.live))
+	e.reg[i] += e.rnd.Int64N(kwh)
+	e.seq++
+	m := message{CP: fmt.Sprintf("CP%d", i), Conn: 1 + int32(i%2), At: e.at, Reg: e.reg[i], Seq: e.seq, Tx: e.live[i]}
+	if i%3 == 0 {
+		m.Seq = noSeq
+	}
+	switch k := e.rnd.IntN(20); {
+	case e.wait[i] != "" && k < 10:
+		e.next++
+		e.live[i] = fmt.Sprintf("t%d", e.next)
+		m.Kind, m.Tx, m.MsgID, e.wait[i] = rating.KindAnswer, e.live[i], e.wait[i], ""
+	case e.live[i] == "" && i%4 == 0 || k == 0:
+		e.next++
+		e.wait[i] = fmt.Sprintf("m%d", e.next)
+		m.Kind, m.Tx, m.MsgID = rating.KindStart, "", e.wait[i]
+	case e.live[i] == "" || k == 1:
+		e.next++
+		e.live[i] = fmt.Sprintf("t%d", e.next)
+		m.Kind, m.Tx = rating.KindStart, e.live[i]
+	case k < 4:
+		m.Kind, e.live[i] = rating.KindStop, ""
+	case k < 8:
+		m.Kind, m.State, m.Reg, m.Tx = rating.KindStatus, rating.ChargeState(1+e.rnd.IntN(4)), noReg, ""
+		e.at += 20_000
+	case k < 10:
+		m.Kind, m.State, m.Reg = rating.KindMeter, rating.ChargeState(1+e.rnd.IntN(4)), noReg
+		m.At -= e.rnd.Int64N(1_500_000) // in front of changes that are known
+	default:
+		m.Kind = rating.KindMeter
+	}
+	return m
+}
+
+// TestImage: an image that is made in steps, of any size, between messages that change everything, has the bytes of a
+// copy made at once when it was begun; and it keeps them whatever happens after it is whole.
+func TestImage(t *testing.T) {
+	seen := snapshot.State{}
+	f := func(seed uint64, step int) {
+		var uids []string
+		for i := range 30 { // the other ten are held
+			uids = append(uids, fmt.Sprintf("CP%d", i))
+		}
+		b := newBare(t, Config{}, uids...)
+		e := &eventful{rnd: rand.New(rand.NewPCG(seed, 7)), at: t0}
+		send := func() {
+			m := e.message()
+			b.send(t, m.At+500, m)
+			if b.block.rows > 1000 {
+				b.block.reset(readings, b.nextOffset, b.bookOffset)
+			}
+		}
+		for range 300 {
+			send()
+		}
+		for round := range 8 {
+			want := copyAtOnce(b.shard)
+			seen.Sessions, seen.Windows = append(seen.Sessions, want.Sessions...), append(seen.Windows, want.Windows...)
+			seen.Starts, seen.Held, seen.Changes = append(seen.Starts, want.Starts...), append(seen.Held, want.Held...), append(seen.Changes, want.Changes...)
+			wantBytes := snapshot.Append(nil, want)
+			img := b.beginImage(&imagePools{})
+			for more := true; more; more = b.stepImage(step) {
+				if e.rnd.IntN(3) > 0 {
+					send()
+				}
+				if round == 4 && e.rnd.IntN(10) == 0 { // as a new book does, between two blocks
+					b.changeBook(b.bookOffset)
+				}
+			}
+			for range e.rnd.IntN(50) {
+				send()
+			}
+			var got bytes.Buffer
+			size, sum, err := snapshot.Write(&got, img.parts())
+			if err != nil || size != int64(got.Len()) || sum != snapshot.Checksum(got.Bytes()) {
+				t.Fatalf("seed %d: wrote %d bytes of %d, checksum %x, error %v", seed, size, got.Len(), sum, err)
+			}
+			if bytes.Equal(got.Bytes(), wantBytes) {
+				continue
+			}
+			st, err := snapshot.Decode(got.Bytes())
+			t.Fatalf("seed %d, step %d, round %d: the image is not the copy (%v): %s", seed, step, round, err, cmp.Diff(want, st, cmpopts.IgnoreUnexported(snapshot.Session{}), cmpopts.IgnoreFields(snapshot.Session{}, "Rate", "Mark", "HasChanges")))
+		}
+	}
+	for seed := range uint64(8) {
+		for _, step := range []int{1, 2, 7, 64, 1 << 20} {
+			f(seed, step)
+		}
+	}
+	for what, n := range map[string]int{"sessions": len(seen.Sessions), "windows": len(seen.Windows), "starts": len(seen.Starts), "held": len(seen.Held), "changes": len(seen.Changes)} {
+		if n < 1000 {
+			t.Errorf("only %d %s were in the images: they prove little", n, what)
+		}
+	}
+}
+
+// TestImageGivenUp: a settler that waits for an image learns that it never will be whole.
+func TestImageGivenUp(t *testing.T) {
+	b := newBare(t, Config{}, "CP1")
+	b.each(t, startAt(minutes(0), 0, 0))
+	img := b.beginImage(&imagePools{})
+	done := make(chan bool)
+	go func() {
+		ok, err := img.await(t.Context())
+		done <- ok || err != nil
+	}()
+	b.dropImage()
+	if <-done {
+		t.Error("an image that was given up is whole, or an error")
+	}
+}
+
+// TestImageReusesMemory: the pieces of one image serve the next.
+func TestImageReusesMemory(t *testing.T) {
+	b := newBare(t, Config{}, "CP1")
+	for i := range 3000 {
+		b.sessions.Insert(snapshot.Key{uint64(i) << 40, 1 + uint64(i)})
+	}
+	pools := &imagePools{}
+	image := func() {
+		img := b.beginImage(pools)
+		for b.stepImage(100) {
+			continue
+		}
+		img.free()
+	}
+	image()
+	const size = 3000 * 448
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	image()
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > size/2 {
+		t.Errorf("a second image of %d bytes allocates %d", size, n)
+	}
+}
