@@ -1,9 +1,11 @@
 package clickhouse
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -53,24 +55,45 @@ func otherProtocol(p Protocol, err error) string {
 }
 
 // misconfigured says what is wrong with a connection that time does not mend, and which key to look at; "" for others.
-func misconfigured(user string, err error) string {
+func (c *Config) misconfigured(ctx context.Context, err error) string {
 	var ex *ch.Exception
 	if errors.As(err, &ex) && slices.Contains([]int32{192, 193, 194, 516}, ex.Code) {
-		return fmt.Sprintf("the log-in of user %q was refused: look at clickhouse.user, and clickhouse.password or clickhouse.password_file", user)
+		return fmt.Sprintf("the log-in of user %q was refused: look at clickhouse.user, and clickhouse.password or clickhouse.password_file", c.User)
 	}
 	if why := certs.Explain("clickhouse", err); why != "" {
 		return why
 	}
 	// A server of TLS answers plain text in HTTP's words, or with an alert, whose first bytes are 0x15 and 3.
+	spoken := certs.CutOff(err) && c.TLS == nil && c.speakTLS(ctx)
 	for _, sign := range []string{"HTTP request to an HTTPS server", `malformed HTTP response "\x15\x03`, `unexpected packet [21]`} {
-		if strings.Contains(err.Error(), sign) {
-			return "TLS is spoken at that port: set clickhouse.tls, or take the port for plain text"
-		}
+		spoken = spoken || strings.Contains(err.Error(), sign)
+	}
+	if spoken {
+		return "TLS is spoken at that port: set clickhouse.tls, or take the port for plain text"
 	}
 	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
 		return certs.Explain("clickhouse", tls.RecordHeaderError{})
 	}
 	return ""
+}
+
+// speakTLS finds out why servers hang up on plain text: ClickHouse's own closes the connection and says nothing.
+func (c *Config) speakTLS(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.DialTimeout)
+	defer cancel()
+	for _, addr := range c.Addrs {
+		host, _, _ := net.SplitHostPort(addr)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			continue
+		}
+		speaks := certs.Speaks(ctx, conn, host)
+		_ = conn.Close()
+		if speaks {
+			return true
+		}
+	}
+	return false
 }
 
 // briefError has a shorter text than the error in it.

@@ -49,7 +49,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	defer cancel()
 	if err := conn.Ping(ctx); err != nil {
 		_ = conn.Close()
-		if why := misconfigured(cfg.User, err); why != "" {
+		if why := cfg.misconfigured(ctx, err); why != "" {
 			return nil, briefError{fmt.Errorf("%w: %w", ErrRefused, err), fmt.Sprintf("reach ClickHouse %s: %s", strings.Join(cfg.Addrs, ","), why)}
 		}
 		return nil, fmt.Errorf("reach ClickHouse %s%s: %w", strings.Join(cfg.Addrs, ","), otherProtocol(cfg.Protocol, err), classify(brief(err)))

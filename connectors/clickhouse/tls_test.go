@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -92,6 +91,8 @@ func TestTLS(t *testing.T) {
 	f("wrong password", with(encrypted, trusting, func(c *Config) { c.Password = secret.New("wrong-4711") }), `user "default"`, "clickhouse.password")
 	at := func(c *Config) { c.Addrs = []string{expired} }
 	f("expired", with(encrypted, trusting, at), "valid from", "not now")
+	f("plain on a TLS port that hangs up", with(encrypted, nil, at), "TLS is spoken", "clickhouse.tls")
+	f("plain on a TLS port, native", with(encrypted, nil, native), "TLS is spoken", "clickhouse.tls")
 	f("wrong CA, native", with(encrypted, &certs.Files{CA: theirs}, native), "trusted", "clickhouse.tls_ca_file")
 	f("wrong name, native", with(encrypted, &certs.Files{CA: ours, ServerName: "other.example"}, native), "not for other.example", "clickhouse.tls_server_name")
 	f("expired, native", with(encrypted, trusting, at, native), "valid from", "not now")
@@ -120,8 +121,8 @@ func expiredServer(t *testing.T, dir string, ca *certs.Authority) string {
 			if err != nil {
 				return
 			}
-			_, _ = io.Copy(io.Discard, conn)
-			_ = conn.Close()
+			_ = conn.(*tls.Conn).Handshake() // fails where plain text is spoken
+			_ = conn.(*tls.Conn).NetConn().Close()
 		}
 	})
 	t.Cleanup(func() {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -82,8 +81,10 @@ type setupError struct {
 	final bool // the client has never been answered
 }
 
-func (e *setupError) Error() string        { return e.text }
-func (e *setupError) Unwrap() error        { return e.err }
+func (e *setupError) Error() string { return e.text }
+func (e *setupError) Unwrap() error { return e.err }
+
+// Is makes every setupError an ErrMisconfigured for errors.Is.
 func (e *setupError) Is(target error) bool { return target == ErrMisconfigured } //nolint:errorlint // this is what Is is
 
 // errTLSSpoken is what a connection in plain text says when the first bytes it gets are an alert of TLS.
@@ -142,7 +143,7 @@ func (c *Client) misconfigured(ctx context.Context, address string, err error) e
 		return &setupError{s.text, err, !c.reached.Load()}
 	}
 	text := c.explain(err)
-	if text == "" && !c.reached.Load() && cutOff(err) {
+	if text == "" && !c.reached.Load() && certs.CutOff(err) {
 		text = c.probe(ctx, address)
 	}
 	if text == "" {
@@ -168,11 +169,6 @@ func (c *Client) explain(err error) string {
 		return "nobody logs in at that port: set kafka.sasl to none, or take the port for log-ins"
 	}
 	return ""
-}
-
-// cutOff says that the peer ended the connection instead of answering.
-func cutOff(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // probeWithin bounds each of the probes.
@@ -204,11 +200,7 @@ func (c *Client) speaksTLS(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	host, _, _ := net.SplitHostPort(address)
-	err = tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}).HandshakeContext(ctx)
-	var verify *tls.CertificateVerificationError
-	var remote *net.OpError
-	// A certificate that nobody trusts, and one that is wanted of us, are TLS all the same.
-	return err == nil || errors.As(err, &verify) || errors.As(err, &remote) && remote.Op == "remote error"
+	return certs.Speaks(ctx, conn, host)
 }
 
 // speaksPlain sends ApiVersions in plain text, which tells nothing of ours.

@@ -1,12 +1,15 @@
 package certs
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 )
 
 // Explain says what is wrong when a client's TLS handshake failed in a way that time does not mend, and which key of
@@ -57,6 +60,20 @@ func explainAlert(section, alert string) string {
 		return fmt.Sprintf("the server and we have no TLS version or cipher in common (%s), or it wants a certificate (%s.tls_cert_file)", alert, section)
 	}
 	return ""
+}
+
+// CutOff says that the peer ended the connection instead of answering, as one does that expects TLS and gets none.
+func CutOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// Speaks says whether TLS is spoken at the other end of conn, which it does not close. A certificate that nobody trusts,
+// and one that is wanted of us, are TLS all the same. host is what was dialled.
+func Speaks(ctx context.Context, conn net.Conn, host string) bool {
+	err := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: host}).HandshakeContext(ctx)
+	var verify *tls.CertificateVerificationError
+	var remote *net.OpError
+	return err == nil || errors.As(err, &verify) || errors.As(err, &remote) && remote.Op == "remote error"
 }
 
 func owners(c *x509.Certificate) string {

@@ -128,7 +128,7 @@ func (s *scene) storeOf(dir string) (q sqlEnd, config string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return sqlEnd{addr, "wattline", "default", password}, config
+	return sqlEnd{addr, "wattline", "default", password, nil}, config
 }
 
 // checkDemo compares every session that ended with what loadgen's oracle says of the same city, and looks for ended

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -136,16 +137,19 @@ func (s *scene) openStore() *clickhouse.Store {
 }
 
 // sqlEnd is a ClickHouse interface and who asks there.
-type sqlEnd struct{ addr, database, user, password string }
+type sqlEnd struct {
+	addr, database, user, password string
+	tls                            *tls.Config // nil: plain text
+}
 
 // sql is the scene's database in the shared store, for the user that may do everything.
 func (s *scene) sql() sqlEnd {
-	return sqlEnd{shared.storeAddr, s.name, "default", shared.password}
+	return sqlEnd{shared.storeAddr, s.name, "default", shared.password, nil}
 }
 
 // reader is the same for the user that may only read.
 func (s *scene) reader() sqlEnd {
-	return sqlEnd{shared.storeAddr, s.name, "reader", shared.readerPassword}
+	return sqlEnd{shared.storeAddr, s.name, "reader", shared.readerPassword, nil}
 }
 
 // driver is the store as any program sees it: clickhouse-go over HTTP, with the settings of its own manual.
@@ -166,13 +170,19 @@ func (q sqlEnd) driver(t *testing.T) driver.Conn {
 func (q sqlEnd) curl(ctx context.Context, query string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	to := "http://" + q.addr + "/?" + url.Values{"database": {q.database}}.Encode()
+	scheme, client := "http://", http.DefaultClient
+	if q.tls != nil {
+		tr := &http.Transport{TLSClientConfig: q.tls}
+		defer tr.CloseIdleConnections()
+		scheme, client = "https://", &http.Client{Transport: tr}
+	}
+	to := scheme + q.addr + "/?" + url.Values{"database": {q.database}}.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(query))
 	if err != nil {
 		return "", err
 	}
 	req.SetBasicAuth(q.user, q.password)
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return "", err
 	}

@@ -42,14 +42,15 @@ func SecureListeners(dir string, f ServerFiles, users ...User) ([]Listener, erro
 	}
 	mutual := maps.Clone(ssl)
 	mutual["ssl.client.auth"] = "required"
-	plain := "org.apache.kafka.common.security.plain.PlainLoginModule required"
+	var plain strings.Builder
+	plain.WriteString("org.apache.kafka.common.security.plain.PlainLoginModule required")
 	for _, u := range users {
-		plain += fmt.Sprintf(" user_%s=%q", u.Name, u.Password)
+		fmt.Fprintf(&plain, " user_%s=%q", u.Name, u.Password)
 	}
 	scram := "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 	login := map[string]string{
 		"sasl.enabled.mechanisms":        "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
-		"plain.sasl.jaas.config":         plain + ";",
+		"plain.sasl.jaas.config":         plain.String() + ";",
 		"scram-sha-256.sasl.jaas.config": scram,
 		"scram-sha-512.sasl.jaas.config": scram,
 	}
