@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wattline/wattline/api"
 	"github.com/wattline/wattline/connectors/jsonreading"
 	"github.com/wattline/wattline/connectors/ocpp"
 	"github.com/wattline/wattline/connectors/wire"
@@ -139,7 +140,41 @@ func TestConfigCommands(t *testing.T) {
 	f("config check --config FILE0", "clickhouse: {addr: [localhost:1], password_file: /nonexistent}\n", exitOK, "no fault")
 	f("config show --config FILE0", "clickhouse: {addr: [localhost:1], password: hush}\n", exitOK, "# password: (set, not shown)")
 	f("run --config FILE0", "http: {addr: x}\n", exitFault, "http.addr")
+	f("run --config FILE0", "kafka: {brokers: 'a:1'}\n", exitFault, "kafka.brokers", "kafka.insecure")
+	// What is allowed though it is not safe is said at every start, whatever the log's level.
+	f("config check --config FILE0", "kafka: {brokers: 'a:1', insecure: true}\nlog: {level: error}\n", exitOK, "no fault", "level=WARN msg=insecure", "kafka.insecure is set")
+	f("config check --config FILE0", "http: {tls_cert_file: /nonexistent, tls_key_file: /nonexistent}\n", exitFault, "http.tls_cert_file")
 	f("version", "", exitOK, "rating version")
+}
+
+// TestAPIToken: the token is printed, its hash kept where the configuration says.
+func TestAPIToken(t *testing.T) {
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	f := func(args, file string, wantCode int, want string) string {
+		t.Helper()
+		code, out, errs := runCLI(t, split(args), file)
+		if code != wantCode || !strings.Contains(out+errs, want) {
+			t.Errorf("%s: exit %d\n%s%s", args, code, out, errs)
+		}
+		return strings.TrimSpace(out)
+	}
+	configured := "http: {tokens_file: " + tokens + "}\n"
+	reader := f("api token --config FILE0 grafana", configured, exitOK, "wl_")
+	operator := f("api token --role operator --file "+tokens+" night", "", exitOK, "wl_")
+	kept, err := os.ReadFile(tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(string(kept), "\n"); lines != 2 || strings.Contains(string(kept), reader) || strings.Contains(string(kept), operator) || reader == operator {
+		t.Errorf("kept is\n%s", kept)
+	}
+	opened, err := api.OpenTokens(tokens, nil)
+	if err != nil || opened == nil {
+		t.Error(err)
+	}
+	f("api token x", "", exitUsage, "http.tokens_file is not configured")
+	f("api token", "", exitUsage, "give one NAME")
+	f("api token --role admin --file "+tokens+" x", "", exitFault, "no role")
 }
 
 func TestEngineID(t *testing.T) {
