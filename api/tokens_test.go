@@ -228,3 +228,24 @@ func TestServeTLS(t *testing.T) {
 		t.Error("a certificate that nobody trusts is taken")
 	}
 }
+
+// FuzzTokens: no file makes it panic, what is taken holds as many tokens as lines, and no fault repeats the file.
+func FuzzTokens(f *testing.F) {
+	f.Add([]byte("a read sha256:" + strings.Repeat("0a", 32) + " 2027-01-15\n# x\n"))
+	f.Add([]byte("a read sha256:"))
+	f.Add([]byte("\n\nhush-4711-word operator x\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list, err := parseTokens(b)
+		if len(list) > bytes.Count(b, []byte("\n"))+1 {
+			t.Errorf("%d tokens", len(list))
+		}
+		if err != nil && strings.Contains(err.Error(), "hush") {
+			t.Error(err)
+		}
+		for _, h := range list {
+			if h.role != RoleRead && h.role != RoleOperator {
+				t.Errorf("role %q", h.role)
+			}
+		}
+	})
+}
