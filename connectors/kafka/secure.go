@@ -85,7 +85,7 @@ func (e *setupError) Error() string { return e.text }
 func (e *setupError) Unwrap() error { return e.err }
 
 // Is makes every setupError an ErrMisconfigured for errors.Is.
-func (e *setupError) Is(target error) bool { return target == ErrMisconfigured } //nolint:errorlint // this is what Is is
+func (e *setupError) Is(target error) bool { return target == ErrMisconfigured }
 
 // errTLSSpoken is what a connection in plain text says when the first bytes it gets are an alert of TLS.
 var errTLSSpoken = errors.New("TLS is spoken at that port")
