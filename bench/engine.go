@@ -18,6 +18,7 @@ import (
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/rating/ocpi"
 )
@@ -119,7 +120,7 @@ func engineChild(ctx context.Context, in *json.Decoder, out *json.Encoder) error
 		EngineID: spec.Group, ReferenceTopic: spec.Topics.Reference, StateTopic: spec.Topics.State, RejectsTopic: spec.Topics.Rejects,
 	}, engine.Ends{
 		Source: m, Committer: m, Producer: client.Producer(), Logs: client, Sink: store, Ledger: store, Clock: engine.SystemClock{},
-		Decoders: decoders(), Reference: decodeReference, Installation: installation, Logger: logger,
+		Decoders: decoders(), Reference: reference.Decode, Installation: installation, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -136,23 +137,6 @@ func decoders() engine.Decoders {
 		}
 		return nil
 	}
-}
-
-func decodeReference(key, value []byte) (engine.ReferenceRecord, error) {
-	r, err := ocpi.DecodeReference(key, value)
-	if err != nil {
-		return engine.ReferenceRecord{}, err
-	}
-	switch r.Kind {
-	case ocpi.ReferenceTariff:
-		return engine.ReferenceRecord{TariffKey: r.TariffKey, Tariff: r.Tariff, TariffGone: r.Tariff == nil}, nil
-	case ocpi.ReferenceLocation:
-		return engine.ReferenceRecord{LocationKey: r.LocationKey, Location: r.Location, LocationGone: r.Location == nil}, nil
-	case ocpi.ReferenceInstallation:
-		k := engine.HashKey(r.HashKey)
-		return engine.ReferenceRecord{HashKey: &k}, nil
-	}
-	return engine.ReferenceRecord{}, nil
 }
 
 func installation() (engine.Message, error) {

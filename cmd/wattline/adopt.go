@@ -12,6 +12,7 @@ import (
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -100,7 +101,7 @@ func (n *node) adopt(ctx context.Context, std stdio, a adoption) error {
 	if err != nil {
 		return err
 	}
-	ref := engine.NewReference(decodeReference)
+	ref := engine.NewReference(reference.Decode)
 	if err := ref.Follow(ctx, n.client, n.cfg.Kafka.ReferenceTopic); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/rating/ocpi"
 )
@@ -326,7 +327,7 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 	}
 	n.engine, err = engine.New(engineConfig(n.cfg, n.id), engine.Ends{
 		Source: group, Committer: group, Producer: n.client.Producer(), Logs: n.client, Sink: n.store, Ledger: n.store,
-		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: decodeReference, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
+		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: reference.Decode, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
 		Logger: n.log, Membership: group,
 	})
 	if err != nil {
@@ -380,23 +381,6 @@ func (n *node) runEngine(ctx context.Context) (string, func(context.Context) err
 		}
 	}
 	return "rating", stop, nil
-}
-
-// decodeReference reads a record of the reference log for the engine.
-func decodeReference(key, value []byte) (engine.ReferenceRecord, error) {
-	r, err := ocpi.DecodeReference(key, value)
-	if err != nil {
-		return engine.ReferenceRecord{}, err
-	}
-	switch r.Kind {
-	case ocpi.ReferenceTariff:
-		return engine.ReferenceRecord{TariffKey: r.TariffKey, Tariff: r.Tariff, TariffGone: r.Tariff == nil}, nil
-	case ocpi.ReferenceLocation:
-		return engine.ReferenceRecord{LocationKey: r.LocationKey, Location: r.Location, LocationGone: r.Location == nil}, nil
-	case ocpi.ReferenceInstallation:
-		return engine.ReferenceRecord{HashKey: (*engine.HashKey)(&r.HashKey)}, nil
-	}
-	return engine.ReferenceRecord{}, nil
 }
 
 // newInstallation makes the record that keys the sessions' ids.

@@ -12,6 +12,7 @@ import (
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -125,7 +126,7 @@ func TestReferenceLoad(t *testing.T) {
 
 	// The engine reads all of it: the installation first, then what was published.
 	err := withKafka(t.Context(), s.cfg, slog.New(slog.DiscardHandler), func(client *kafka.Client) error {
-		ref := engine.NewReference(decodeReference)
+		ref := engine.NewReference(reference.Decode)
 		if err := ref.Follow(t.Context(), client, s.cfg.Kafka.ReferenceTopic); err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/wattline/wattline/engine/verify"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/internal/secret"
 )
 
@@ -118,7 +119,7 @@ func runVerify(ctx context.Context, std stdio, cfg *config.Config, o *verifyOpti
 			return err
 		}
 		report, err = verify.Run(ctx, c, verify.Ends{
-			Blocks: store, Rows: store, Topic: topic, Decoders: decoders(cfg), Reference: decodeReference,
+			Blocks: store, Rows: store, Topic: topic, Decoders: decoders(cfg), Reference: reference.Decode,
 		})
 		return err
 	})

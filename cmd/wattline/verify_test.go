@@ -19,6 +19,7 @@ import (
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/engine/verify"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -205,7 +206,7 @@ func (s *verifyScene) otherNames() {
 			t.Fatal(err)
 		}
 		vc := verify.Config{Engine: engineConfig(&cfg, "verify"), Sample: 5, Database: name}
-		r, err := verify.Run(t.Context(), vc, verify.Ends{Blocks: l, Rows: l, Topic: client, Decoders: decoders(&cfg), Reference: decodeReference})
+		r, err := verify.Run(t.Context(), vc, verify.Ends{Blocks: l, Rows: l, Topic: client, Decoders: decoders(&cfg), Reference: reference.Decode})
 		if err == nil { // rows were copied: what a merge had dropped of sessions before is not among them
 			delete(r.Found, verify.CheckVersions)
 		}

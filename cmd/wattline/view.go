@@ -248,14 +248,14 @@ func (v *viewer) hints(dearest []engine.SessionView) []string {
 	return []string{
 		"session  curl " + n.listener.Addr().String() + "/v1/sessions/" + id,
 		"SQL      curl -u reader:$(cat " + filepath.Join(n.storeDir, "reader.password") + ") " + n.storeAt.addrs[0] + " \\",
-		"           -d 'SELECT * FROM " + n.cfg.ClickHouse.Database + ".live_sessions LIMIT 5 FORMAT Vertical'",
+		"           -d 'SELECT * FROM `" + n.cfg.ClickHouse.Database + "`.live_sessions LIMIT 5 FORMAT Vertical'",
 		"Kafka    " + n.brokers[0] + ", topic " + n.cfg.Kafka.Readings[0].Topic + "     log  " + filepath.Join(v.d.o.dir, "wattline.log"),
 	}
 }
 
 // ask sums up what is durable, through the interface that everybody has.
 func (v *viewer) ask(ctx context.Context) (totals, error) {
-	query := "SELECT currency, count(), sum(energy_mwh), sum(incl_micros) FROM " + v.d.n.cfg.ClickHouse.Database + ".charges GROUP BY currency ORDER BY currency FORMAT TSV"
+	query := "SELECT currency, count(), sum(energy_mwh), sum(incl_micros) FROM `" + v.d.n.cfg.ClickHouse.Database + "`.charges GROUP BY currency ORDER BY currency FORMAT TSV"
 	address := url.URL{Scheme: "http", Host: v.d.n.storeAt.addrs[0], RawQuery: url.Values{"query": {query}}.Encode()}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {

@@ -67,13 +67,14 @@ func table() map[string]rule {
 
 		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp"}, why: "networks with known truth; its producer is an interface"},
 		"bench": {
-			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts", "internal/secret"},
+			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts", "internal/secret", "internal/reference"},
 			why:     "measures the whole pipe",
 		},
 
 		"deploy":               {why: "versions, sums and settings of the real parts, readable without Go"},
 		"internal/parts":       {imports: []string{"deploy"}, why: "gets, starts and stops the real parts; for cmd, bench and tests"},
 		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
+		"internal/reference":   {imports: []string{"engine", "rating/ocpi"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
 		"internal/config":      {imports: []string{"internal/certs", "internal/secret"}, why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
 		"internal/invariant":   {why: "bugs and assertions"},
