@@ -300,9 +300,9 @@ func (n *node) openKafka(ctx context.Context) (string, func(context.Context) err
 	if err != nil {
 		return "", nil, errors.Join(err, closeListener())
 	}
-	stop := func(context.Context) error {
+	stop := func(within context.Context) error {
 		_ = closeListener() // the API has closed it, if it came to that
-		return n.client.Close()
+		return bounded(within, n.client.Close)
 	}
 	specs := topicSpecs(n.cfg, n.topics)
 	if err := ensureTopics(ctx, n.client, n.cfg, specs); err != nil {
@@ -334,7 +334,7 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 		return "", nil, errors.Join(err, group.Close())
 	}
 	n.group = group
-	return fmt.Sprintf("%s as %s", n.cfg.Kafka.Group, n.id), func(context.Context) error { return group.Close() }, nil
+	return fmt.Sprintf("%s as %s", n.cfg.Kafka.Group, n.id), func(within context.Context) error { return bounded(within, group.Close) }, nil
 }
 
 func (n *node) serveAPI(context.Context) (string, func(context.Context) error, error) {

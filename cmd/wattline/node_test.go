@@ -37,3 +37,23 @@ func TestUntilDone(t *testing.T) {
 	f("newer schema", clickhouse.ErrNewerSchema, 1, 0, clickhouse.ErrNewerSchema)
 	f("told to stop", full, 61, 60500*time.Millisecond, full)
 }
+
+// A stop does not take longer than promised because a broker does not answer.
+func TestBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began, failed := time.Now(), errors.New("failed")
+		if err := bounded(ctx, func() error { return failed }); !errors.Is(err, failed) || time.Since(began) != 0 {
+			t.Errorf("%v after %v, want the close's own error at once", err, time.Since(began))
+		}
+		err := bounded(ctx, func() error {
+			time.Sleep(10 * time.Second)
+			return nil
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("%v after %v, want the deadline after 1 s", err, time.Since(began))
+		}
+		time.Sleep(10 * time.Second) // the close ends at last
+	})
+}

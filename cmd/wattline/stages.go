@@ -71,3 +71,16 @@ func (s *stages) stopAll(ctx context.Context) error {
 	s.running = nil
 	return errors.Join(errs...)
 }
+
+// bounded closes what knows no time-out. Leaving the group, say, asks a broker, which may be away: a stop does not wait
+// for it beyond its own bound, and the group forgets the engine by itself.
+func bounded(ctx context.Context, closing func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- closing() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("it was still closing: %w", context.Cause(ctx))
+	}
+}

@@ -18,6 +18,8 @@ type Config struct {
 	Program string
 	// Loader is the command line of a process that calls Load; the path of a JSON file is added to it. Required.
 	Loader []string
+	// Keep leaves the folders of worlds in which nothing was found. Default false: they are removed.
+	Keep bool
 	// Duration is how long faults come in each world. Start, drain and proof take a minute or more beside it.
 	// Default 2 minutes.
 	Duration time.Duration

@@ -39,6 +39,9 @@ func Run(ctx context.Context, cfg Config) (ok bool, err error) {
 			ok = false
 			continue
 		}
+		if cfg.Keep {
+			continue
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			return false, err
 		}

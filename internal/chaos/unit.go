@@ -19,6 +19,9 @@ func (u *unit) start() error {
 		return err
 	}
 	u.proc, u.wanted = p, true
+	if u.disk != nil {
+		u.refused = u.disk.done()
+	}
 	go u.watch(p)
 	return nil
 }
@@ -26,12 +29,17 @@ func (u *unit) start() error {
 func (u *unit) watch(p *process) {
 	<-p.done
 	u.mu.Lock()
+	refused := u.refused
 	news := u.wanted && u.proc == p && (!u.finishes || p.err != nil)
 	u.mu.Unlock()
 	if !news {
 		return
 	}
-	u.w.log.surprise(u.name, p.err, tail(u.log, 3))
+	if u.disk != nil && u.disk.done() > refused {
+		u.w.log.other("store ended on a full disk", "%s met a full disk when it started, and is started again: %v", u.name, p.err)
+	} else {
+		u.w.log.surprise(u.name, p.err, tail(u.log, 3))
+	}
 	time.Sleep(500 * time.Millisecond)
 	u.mu.Lock()
 	news = u.wanted && u.proc == p

@@ -56,6 +56,7 @@ type unit struct {
 	env  []string
 	w    *world
 	api  string // of an engine
+	disk *disk  // of the store
 
 	fault sync.Mutex // X2: held by the fault that it suffers
 
@@ -63,7 +64,8 @@ type unit struct {
 	proc   *process
 	wanted bool // it should run: an end is news
 
-	finishes bool // but an end without an error is none
+	finishes bool  // but an end without an error is none
+	refused  int64 // calls that its disk had refused when it started
 }
 
 // broker is an Apache Kafka broker and its disk.
@@ -159,6 +161,7 @@ func (w *world) layStore() error {
 	text := fmt.Sprintf("data:\n  dir: %s\nclickhouse:\n  embedded_addr: %s\n  embedded_memory: 1GiB\n", data, loopback(w.storePort))
 	w.passwordFile = filepath.Join(data, "store", "password")
 	w.store = w.unit("store", w.storeDisk.env(), "store", "--config", file)
+	w.store.disk = w.storeDisk
 	return os.WriteFile(file, []byte(text), 0o644)
 }
 

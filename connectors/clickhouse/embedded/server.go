@@ -213,7 +213,7 @@ func (s *Server) startEngine() error {
 	c, ok := newConn(s.lib, s.args)
 	if !ok {
 		return fmt.Errorf("embedded: the engine does not start on %s; its reason is on standard error. "+
-			"Likely: another engine in this process has another data directory, or files of %s belong to another user",
+			"Likely: the disk is full, another engine in this process has another data directory, or files of %s belong to another user",
 			s.cfg.DataDir, s.cfg.DataDir)
 	}
 	s.root = c

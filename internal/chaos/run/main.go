@@ -37,12 +37,12 @@ func run(ctx context.Context, args []string) int {
 		}
 		return 0
 	}
-	cfg, keep, err := options(args)
+	cfg, err := options(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	ok, err := whole(ctx, cfg, keep)
+	ok, err := whole(ctx, cfg)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 	}
@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string) int {
 }
 
 // options reads the command line. The minutes are those of all worlds together.
-func options(args []string) (cfg chaos.Config, keep bool, err error) {
+func options(args []string) (cfg chaos.Config, err error) {
 	fs := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	minutes := fs.Float64("minutes", 2, "`minutes` of faults, all worlds together")
 	seed := fs.String("seed", "", "`number` that chooses faults and network (default: a random one, which is printed)")
@@ -63,32 +63,32 @@ func options(args []string) (cfg chaos.Config, keep bool, err error) {
 	fs.IntVar(&cfg.ChargePoints, "chargers", 1000, "`number` of charge points")
 	fs.Int64Var(&cfg.Speed, "speed", 120, "simulated `seconds` a second")
 	fs.StringVar(&cfg.Dir, "dir", "", "`folder` for everything (default: a temporary one)")
-	fs.BoolVar(&keep, "keep", false, "keep the folder")
+	fs.BoolVar(&cfg.Keep, "keep", false, "keep the folder")
 	if err := fs.Parse(args); err != nil {
-		return cfg, false, err
+		return cfg, err
 	}
 	if fs.NArg() > 0 {
-		return cfg, false, fmt.Errorf("chaos: there is no argument %q", fs.Arg(0))
+		return cfg, fmt.Errorf("chaos: there is no argument %q", fs.Arg(0))
 	}
 	for text := range strings.SplitSeq(*brokers, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return cfg, false, fmt.Errorf("--brokers: %w", err)
+			return cfg, fmt.Errorf("--brokers: %w", err)
 		}
 		cfg.Brokers = append(cfg.Brokers, n)
 	}
 	cfg.Seed = rand.Uint64N(1_000_000)
 	if *seed != "" {
 		if cfg.Seed, err = strconv.ParseUint(*seed, 10, 64); err != nil {
-			return cfg, false, fmt.Errorf("--seed: %w", err)
+			return cfg, fmt.Errorf("--seed: %w", err)
 		}
 	}
 	cfg.Duration = time.Duration(*minutes * float64(time.Minute) / float64(len(cfg.Brokers))).Round(time.Second)
-	return cfg, keep, nil
+	return cfg, nil
 }
 
 // whole gets the parts, builds the program, and runs.
-func whole(ctx context.Context, cfg chaos.Config, keep bool) (ok bool, err error) {
+func whole(ctx context.Context, cfg chaos.Config) (ok bool, err error) {
 	began := time.Now()
 	if cfg.Dir == "" {
 		if cfg.Dir, err = os.MkdirTemp("", "wattline-chaos-"); err != nil {
@@ -102,7 +102,7 @@ func whole(ctx context.Context, cfg chaos.Config, keep bool) (ok bool, err error
 	dir := cfg.Dir
 	defer func() {
 		// What was found is looked at; an interrupted run has found nothing.
-		if !keep && (ok || ctx.Err() != nil) {
+		if !cfg.Keep && (ok || ctx.Err() != nil) {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
