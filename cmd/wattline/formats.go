@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"github.com/wattline/wattline/connectors/arrowipc"
 	"github.com/wattline/wattline/connectors/jsonreading"
 	"github.com/wattline/wattline/connectors/ocpp"
 	"github.com/wattline/wattline/connectors/wire"
@@ -17,7 +18,8 @@ type format struct {
 	accepts func(contentType []byte) bool
 	decode  engine.Decode
 	isJSON  bool
-	// encode appends one reading as a message, for the load generator; nil where charge points alone write it.
+	// encode appends one reading as a message, for the load generator; nil where it does not write the format: frames are
+	// the charge points', and Arrow is for many readings a message.
 	encode func(dst []byte, r *rating.Reading) []byte
 }
 
@@ -27,6 +29,7 @@ func formats() []format {
 		{name: jsonreading.Name, accepts: jsonreading.Accepts, decode: jsonreading.Decode, isJSON: true, encode: jsonreading.Append},
 		{name: ocpp.Name, accepts: ocpp.Accepts, decode: ocpp.Decode, isJSON: true},
 		{name: ocpp.Name2, accepts: ocpp.Accepts2, decode: ocpp.Decode2, isJSON: true},
+		{name: arrowipc.Name, accepts: arrowipc.Accepts, decode: arrowipc.Decode},
 	}
 }
 

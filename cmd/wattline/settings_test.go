@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wattline/wattline/api"
+	"github.com/wattline/wattline/connectors/arrowipc"
 	"github.com/wattline/wattline/connectors/jsonreading"
 	"github.com/wattline/wattline/connectors/ocpp"
 	"github.com/wattline/wattline/connectors/wire"
@@ -47,6 +48,11 @@ func TestDecoders(t *testing.T) {
 	message := wire.Append(nil, &rating.Reading{AtMs: 1_767_597_428_849, RegisterMwh: 1, PowerMicroW: rating.Unknown, CurrentNanoA: rating.Unknown, Seq: rating.Unknown})
 	frame := []byte(`{"received":"2026-01-01T00:00:00Z","charger":"c","direction":"in","frame":[2,"1","StatusNotification",{"connectorId":1,"status":"Charging","errorCode":"NoError"}]}`)
 	reading := []byte(`{"register_mwh":1}`)
+	event := []byte(`[2,"1","StatusNotification",{"timestamp":"2026-01-01T00:00:00Z","connectorStatus":"Available","evseId":1,"connectorId":1}]`)
+	batch, err := arrowipc.Encode(nil, []rating.Reading{{Seq: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := func(topic, contentType, want string) {
 		t.Helper()
 		var header []byte
@@ -58,7 +64,7 @@ func TestDecoders(t *testing.T) {
 			for _, m := range []struct {
 				name  string
 				bytes []byte
-			}{{"protobuf", message}, {"ocpp16", frame}, {"json", reading}} {
+			}{{"arrow", batch}, {"protobuf", message}, {"ocpp201", event}, {"ocpp16", frame}, {"json", reading}} {
 				if list, err := decode([]byte("k"), m.bytes, nil); err == nil && len(list) == 1 {
 					got += m.name
 				}
@@ -77,6 +83,8 @@ func TestDecoders(t *testing.T) {
 	f("a", "application/json; charset=utf-8", "json")
 	f("b", "Application/JSON", "ocpp16")
 	f("j", "application/json", "json")
+	f("a", "application/vnd.apache.arrow.stream", "arrow")
+	f("a", ocpp.ContentType2, "ocpp201")
 	f("a", "text/csv", "")
 	f("c", "", "")
 	for _, name := range config.Formats() {

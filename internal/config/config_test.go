@@ -131,7 +131,7 @@ func TestFaults(t *testing.T) {
 		`kafka.readings: value 5: tpic is unknown; there are topic, format and partitions (w.yaml line 1)`)
 	f("kafka: {readings: [x, 'x:ocpp16', 'y:avro', 'z:protobuf:0', 'a b']}\n", nil,
 		`kafka.readings: value 2: topic x is given twice (w.yaml line 1)`,
-		`kafka.readings: value 3: format "avro" is none of protobuf, json, ocpp16, ocpp201 (w.yaml line 1)`,
+		`kafka.readings: value 3: format "avro" is none of protobuf, json, ocpp16, ocpp201, arrow (w.yaml line 1)`,
 		`kafka.readings: value 4: partitions "0" is not a number between 1 and 100000 (w.yaml line 1)`,
 		`kafka.readings: value 5: "a b" is not a name for a topic: at most 249 letters, digits, points, lines and underscores (w.yaml line 1)`)
 	f("kafka: {readings: []}\n", nil, `kafka.readings: is empty: there is nothing to rate (w.yaml line 1)`)

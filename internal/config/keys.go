@@ -121,7 +121,7 @@ func kafkaWireKeys() []Key {
 }
 
 // Formats are the names of what a readings topic may hold: those of cmd/wattline/formats.go.
-func Formats() []string { return []string{"protobuf", "json", "ocpp16", "ocpp201"} }
+func Formats() []string { return []string{"protobuf", "json", "ocpp16", "ocpp201", "arrow"} }
 
 // readingsKey is the list of topics: in the file a mapping or the short form that a variable takes.
 func readingsKey() Key {
