@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wattline/wattline/connectors/arrowipc"
 	"github.com/wattline/wattline/connectors/jsonreading"
 	"github.com/wattline/wattline/connectors/ocpp"
 	"github.com/wattline/wattline/connectors/wire"
@@ -68,6 +69,23 @@ func through(t *testing.T, decode Decode, readings []rating.Reading, encode func
 	return exact, loose
 }
 
+// packed rates readings as messages of up to five each, and returns what it made without the source positions.
+func packed(t *testing.T, decode Decode, readings []rating.Reading, encode func(readings []rating.Reading) []byte) []string {
+	t.Helper()
+	var messages [][]byte
+	var carriers []rating.Reading // one for each message, with its time
+	for i := 0; i < len(readings); i += 5 {
+		list := readings[i:min(i+5, len(readings))]
+		messages, carriers = append(messages, encode(list)), append(carriers, list[len(list)-1])
+	}
+	_, loose := through(t, decode, carriers, func(*rating.Reading) []byte {
+		m := messages[0]
+		messages = messages[1:]
+		return m
+	})
+	return loose
+}
+
 // event201 writes a reading as the TransactionEvent that a station would send.
 func event201(r *rating.Reading) []byte {
 	at := time.UnixMilli(r.AtMs).UTC().Format("2006-01-02T15:04:05.999Z")
@@ -100,6 +118,26 @@ func TestDoors(t *testing.T) {
 		got, _ := through(t, jsonreading.Decode, readings, func(r *rating.Reading) []byte { return jsonreading.Append(nil, r) })
 		if d := cmp.Diff(want, got); d != "" {
 			t.Fatalf("JSON (-protobuf +json)\n%s", d)
+		}
+		arrow := func(list []rating.Reading) []byte {
+			value, err := arrowipc.Encode(nil, list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return value
+		}
+		got, _ = through(t, arrowipc.Decode, readings, func(r *rating.Reading) []byte { return arrow([]rating.Reading{*r}) })
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatalf("Arrow (-protobuf +arrow)\n%s", d)
+		}
+		for name, got := range map[string][]string{
+			"Protobuf": packed(t, wire.Decode, readings, func(list []rating.Reading) []byte { return wire.AppendBatch(nil, list) }),
+			"JSON":     packed(t, jsonreading.Decode, readings, func(list []rating.Reading) []byte { return jsonreading.AppendArray(nil, list) }),
+			"Arrow":    packed(t, arrowipc.Decode, readings, arrow),
+		} {
+			if d := cmp.Diff(loose, got); d != "" {
+				t.Fatalf("%s in packed messages (-one by one +packed)\n%s", name, d)
+			}
 		}
 		_, got = through(t, ocpp.Decode2, readings, event201)
 		if d := cmp.Diff(loose, got); d != "" {
