@@ -120,7 +120,7 @@ func TestFlow(t *testing.T) {
 	f.do(exitOK, "migrate")
 	f.do(exitOK, "migrate")
 	truth := filepath.Join(f.dir, "truth.jsonl")
-	said := f.do(exitOK, "load", "--readings", "5000", "--chargers", "40", "--publish", "--truth", truth)
+	said := f.do(exitOK, "load", "--readings", "5000", "--chargers", "40", "--publish", "--format", "json", "--truth", truth)
 	if !strings.Contains(said, `"records":500`) {
 		t.Errorf("load said %s", said)
 	}

@@ -14,10 +14,11 @@ import (
 
 // format is one way in which readings come.
 type format struct {
-	name    string // in configuration (internal/config has the same list)
-	accepts func(contentType []byte) bool
-	decode  engine.Decode
-	isJSON  bool
+	name        string // in configuration (internal/config has the same list)
+	contentType string
+	accepts     func(contentType []byte) bool
+	decode      engine.Decode
+	isJSON      bool
 	// encode appends one reading as a message, for the load generator; nil where it does not write the format: frames are
 	// the charge points', and Arrow is for many readings a message.
 	encode func(dst []byte, r *rating.Reading) []byte
@@ -25,11 +26,11 @@ type format struct {
 
 func formats() []format {
 	return []format{
-		{name: wire.Name, accepts: wire.Accepts, decode: wire.Decode, encode: wire.Append},
-		{name: jsonreading.Name, accepts: jsonreading.Accepts, decode: jsonreading.Decode, isJSON: true, encode: jsonreading.Append},
-		{name: ocpp.Name, accepts: ocpp.Accepts, decode: ocpp.Decode, isJSON: true},
-		{name: ocpp.Name2, accepts: ocpp.Accepts2, decode: ocpp.Decode2, isJSON: true},
-		{name: arrowipc.Name, accepts: arrowipc.Accepts, decode: arrowipc.Decode},
+		{name: wire.Name, contentType: wire.ContentType, accepts: wire.Accepts, decode: wire.Decode, encode: wire.Append},
+		{name: jsonreading.Name, contentType: jsonreading.ContentType, accepts: jsonreading.Accepts, decode: jsonreading.Decode, isJSON: true, encode: jsonreading.Append},
+		{name: ocpp.Name, contentType: ocpp.ContentType, accepts: ocpp.Accepts, decode: ocpp.Decode, isJSON: true},
+		{name: ocpp.Name2, contentType: ocpp.ContentType2, accepts: ocpp.Accepts2, decode: ocpp.Decode2, isJSON: true},
+		{name: arrowipc.Name, contentType: arrowipc.ContentType, accepts: arrowipc.Accepts, decode: arrowipc.Decode},
 	}
 }
 

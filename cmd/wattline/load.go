@@ -13,6 +13,7 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/wattline/wattline/connectors/kafka"
+	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/invariant"
@@ -29,6 +30,7 @@ type loadOptions struct {
 	speed      int64
 	partitions int
 	topic      string
+	format     string
 	truth      string
 	reference  string
 	publish    bool
@@ -50,6 +52,7 @@ func loadCommand() command {
 		fs.Int64Var(&o.speed, "speed", 0, "simulated `seconds` a second (default: as fast as Kafka takes them)")
 		fs.IntVar(&o.partitions, "partitions", 0, "partitions of the topic, if it has to be made (default: configured)")
 		fs.StringVar(&o.topic, "topic", "", "`name` of the topic (default: the first of kafka.readings)")
+		fs.StringVar(&o.format, "format", wire.Name, "`format` of the messages: protobuf or json; one that is not the topic's says so in its header")
 		fs.StringVar(&o.truth, "truth", "", "`file` for the truth, JSON lines")
 		fs.StringVar(&o.reference, "reference", "", "`folder` for the network's tariffs and locations")
 		fs.BoolVar(&o.publish, "publish", false, "publish the tariffs and locations too, as reference load does")
@@ -83,10 +86,18 @@ func (o *loadOptions) problem(rest []string) string {
 		return fmt.Sprintf("--readings is %d: say how many to send, 1 or more", o.readings)
 	case o.shape != "city" && o.shape != "bench":
 		return fmt.Sprintf("--shape %q is neither city nor bench", o.shape)
+	case o.encoding().encode == nil:
+		return fmt.Sprintf("--format %q is neither protobuf nor json", o.format)
 	case o.chargers < 0 || o.rate < 0 || o.speed < 0 || o.partitions < 0:
 		return "--chargers, --rate, --speed and --partitions are not below 0"
 	}
 	return ""
+}
+
+// encoding is the format of the messages; one without encode cannot be written.
+func (o *loadOptions) encoding() format {
+	f, _ := formatNamed(o.format)
+	return f
 }
 
 func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, o loadOptions) error {
@@ -113,12 +124,21 @@ func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.C
 	if err != nil {
 		return err
 	}
+	encoding, configured := o.encoding(), wire.Name
+	for _, r := range cfg.Kafka.Readings {
+		if r.Topic == o.topic {
+			configured = r.Format
+		}
+	}
+	if encoding.name != configured {
+		to.contentType = encoding.contentType
+	}
 	var producer loadgen.Producer = to
 	if o.rate > 0 {
 		producer = &pacedProducer{Producer: to, perSecond: o.rate, start: time.Now()}
 	}
 	progress, err := loadgen.Run(ctx, loadgen.RunConfig{
-		Network: network, UntilMs: untilMs, Speed: o.speed, Clock: engine.SystemClock{}, ProgressEvery: 2 * time.Second,
+		Network: network, Encode: encoding.encode, UntilMs: untilMs, Speed: o.speed, Clock: engine.SystemClock{}, ProgressEvery: 2 * time.Second,
 		Progress: func(p loadgen.Progress) { fmt.Fprintln(std.err, progressText(p)) },
 	}, producer)
 	if err != nil {
