@@ -99,10 +99,10 @@ func whole(ctx context.Context, cfg chaos.Config) (ok bool, err error) {
 	} else if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return false, err
 	}
-	dir := cfg.Dir
+	dir, ran := cfg.Dir, false
 	defer func() {
-		// What was found is looked at; an interrupted run has found nothing.
-		if !cfg.Keep && (ok || ctx.Err() != nil) {
+		// What was found is looked at; a run that was interrupted, or never began, has found nothing.
+		if !cfg.Keep && (ok || !ran || ctx.Err() != nil) {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
@@ -127,6 +127,7 @@ func whole(ctx context.Context, cfg chaos.Config) (ok bool, err error) {
 		return false, err
 	}
 	cfg.Loader, cfg.Out = []string{self, "load"}, os.Stdout
+	ran = true
 	ok, err = chaos.Run(ctx, cfg)
 	fmt.Fprintf(os.Stdout, "took %v; again with SEED=%d\n", time.Since(began).Round(time.Second), cfg.Seed)
 	return ok, err
