@@ -67,13 +67,22 @@ func (c *partition) beginImage(b *Block) {
 	c.stalled(began)
 }
 
+// The walk stops after stepTime, or after stepsAtOnce steps, and goes on behind the next batch.
+const (
+	stepTime    = 500 * time.Microsecond
+	stepsAtOnce = 16
+)
+
 // stepImage works on the image that is being made, if one is, and says whether there is more to do.
 func (c *partition) stepImage() (more bool) {
 	if c.shard.image == nil {
 		return false
 	}
 	began := c.e.clock.Now()
-	more = c.shard.stepImage(imageStep)
+	more = true
+	for i := 0; more && i < stepsAtOnce && (i == 0 || c.e.clock.Now().Sub(began) < stepTime); i++ {
+		more = c.shard.stepImage(imageStep)
+	}
 	c.stalled(began)
 	return more
 }

@@ -41,9 +41,9 @@ type imagePools struct {
 	windows  slab.Pool[snapshot.Window]
 }
 
-// imageStep is how many sessions one step of the walk looks at: well below a millisecond, also where all of them have
-// to be copied.
-const imageStep = 2048
+// imageStep is how many sessions a step of the walk looks at before it asks whether it took long enough: some 20
+// microseconds where the memory is at hand, a hundred where it is new.
+const imageStep = 128
 
 // beginImage begins an image of the state as it is. The caller has seen that none is being made.
 func (s *shard) beginImage(pools *imagePools) *image {

@@ -3,10 +3,12 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -205,5 +207,82 @@ func TestImageReusesMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if n := after.TotalAlloc - before.TotalAlloc; n > size/2 {
 		t.Errorf("a second image of %d bytes allocates %d", size, n)
+	}
+}
+
+// BenchmarkImage is a snapshot of a shard of n sessions: what one step of the walk holds the shard up for, at most and
+// on average, and what the settler does beside it.
+func BenchmarkImage(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		if testing.Short() && n > 100_000 {
+			continue
+		}
+		var f *fleet
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			if f == nil {
+				f = newFleet(b, n, 32_768, 5_000)
+			}
+			pools := &imagePools{}
+			var longest, begin, walk, encode time.Duration
+			var steps int64
+			for b.Loop() {
+				t := time.Now()
+				img := f.beginImage(pools)
+				begin = max(begin, time.Since(t))
+				for more := true; more; steps++ {
+					t := time.Now()
+					more = f.stepImage(imageStep)
+					d := time.Since(t)
+					longest, walk = max(longest, d), walk+d
+				}
+				t = time.Now()
+				if _, _, err := snapshot.Write(io.Discard, img.parts()); err != nil {
+					b.Fatal(err)
+				}
+				img.free()
+				encode += time.Since(t)
+			}
+			b.ReportMetric(float64(begin.Microseconds())/1e3, "begin-max-ms")
+			b.ReportMetric(float64(longest.Microseconds())/1e3, "step-max-ms")
+			b.ReportMetric(float64(walk.Microseconds())/1e3/float64(steps), "step-ms")
+			b.ReportMetric(float64(encode.Microseconds())/1e3/float64(b.N), "encode-ms")
+		})
+	}
+}
+
+// BenchmarkRestore is what a recovery does with the bytes of a snapshot of n sessions.
+func BenchmarkRestore(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		if testing.Short() && n > 100_000 {
+			continue
+		}
+		var f *fleet
+		var encoded []byte
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			if f == nil {
+				f = newFleet(b, n, 32_768, 5_000)
+				encoded = snapshot.Append(nil, copyAtOnce(f.shard))
+			}
+			var decode, restore time.Duration
+			b.SetBytes(int64(len(encoded)))
+			b.ReportAllocs()
+			for b.Loop() {
+				t := time.Now()
+				st, err := snapshot.Decode(encoded)
+				if err != nil {
+					b.Fatal(err)
+				}
+				decode += time.Since(t)
+				t = time.Now()
+				s := newShard(readings, f.cfg, f.decoders, f.ref, HashKey{1, 2, 3})
+				if err := s.restore(st); err != nil {
+					b.Fatal(err)
+				}
+				restore += time.Since(t)
+			}
+			b.ReportMetric(float64(decode.Milliseconds())/float64(b.N), "decode-ms")
+			b.ReportMetric(float64(restore.Milliseconds())/float64(b.N), "restore-ms")
+			b.ReportMetric(float64(len(encoded))/float64(n), "B/session")
+		})
 	}
 }

@@ -203,19 +203,9 @@ func (r *Reference) recoverPlan(ref snapshot.Plan) (*rating.Plan, error) {
 func (r *Reference) recoverPlace(ref snapshot.Place) (location string, maxW int64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	loc, ok := r.lib.LocationAt(ref.UID, ref.Offset)
+	p, ok := r.lib.PlacementAt(ref.UID, ref.Connector, ref.Offset)
 	if !ok {
-		return "", 0, fmt.Errorf("EVSE %s of reference offset %d is not in the reference log", ref.UID, ref.Offset)
+		return "", 0, fmt.Errorf("connector %s of EVSE %s of reference offset %d is not in the reference log", ref.Connector, ref.UID, ref.Offset)
 	}
-	for _, e := range loc.EVSEs {
-		if e.UID != ref.UID {
-			continue
-		}
-		for _, c := range e.Connectors {
-			if c.ID == ref.Connector {
-				return locationName(loc), c.MaxPowerW, nil
-			}
-		}
-	}
-	return "", 0, fmt.Errorf("connector %s of EVSE %s is not in location %s", ref.Connector, ref.UID, loc.ID)
+	return locationName(p.Location), p.Connector.MaxPowerW, nil
 }

@@ -219,12 +219,19 @@ func (l *Library) TariffAt(key TariffKey, offset int64) (*Tariff, bool) {
 	return nil, false
 }
 
-// LocationAt returns the location version of the EVSE uid that was published at exactly offset.
-func (l *Library) LocationAt(uid string, offset int64) (*Location, bool) {
+// PlacementAt returns where the connector of an EVSE stood in the location version that was published at exactly
+// offset: how a recovered session finds the place that it began at.
+func (l *Library) PlacementAt(uid, connectorID string, offset int64) (Placement, bool) {
 	for _, v := range l.evses[uid] {
-		if v.offset == offset && v.location != nil {
-			return v.location, true
+		if v.offset != offset || v.location == nil {
+			continue
+		}
+		cs := v.location.EVSEs[v.evse].Connectors
+		for j := range cs {
+			if cs[j].ID == connectorID {
+				return Placement{v.offset, uid, v.location, &cs[j]}, true
+			}
 		}
 	}
-	return nil, false
+	return Placement{}, false
 }
