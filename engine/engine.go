@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -266,6 +267,9 @@ func (e *Engine) stop() error {
 		parts = append(parts, c)
 	}
 	e.mu.Unlock()
+	slices.SortFunc(parts, func(a, b *partition) int {
+		return cmp.Or(cmp.Compare(a.p.Topic, b.p.Topic), cmp.Compare(a.p.Number, b.p.Number))
+	})
 	var errs []error
 	late := e.clock.After(e.cfg.StopTimeout)
 	for _, c := range parts {

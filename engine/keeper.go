@@ -35,6 +35,7 @@ type keeper struct {
 
 	swept    bool           // snapshots that no commit names were looked for
 	sweeping sync.WaitGroup // the look
+	found    chan []Message // what it found: tombstones, for after the next commit
 }
 
 // flight is a block on its way.
@@ -55,6 +56,7 @@ func (c *partition) newKeeper(durable int64, m *Metadata, from loaded) *keeper {
 	k := &keeper{
 		c: c, durable: durable, snapshot: m.Snapshot, before: m.Before, loaded: from, books: m.Books, plans: m.Plans,
 		done: make(chan *flight, blocksInFlight), shot: make(chan shot, 1), fences: make(chan chan error),
+		found: make(chan []Message, 1),
 	}
 	if !c.sameRules(m) && m.Before.Count > 0 { // what came behind it was rated by other rules: it leads nowhere
 		k.bury(m.Before)
@@ -70,8 +72,12 @@ func (k *keeper) keep(ctx context.Context) error {
 	defer k.sweeping.Wait()
 	closed := k.c.closed
 	for closed != nil || len(k.inflight) > 0 || k.shooting {
-		take := closed
-		if len(k.inflight) == blocksInFlight {
+		// What is durable first: its commit carries the next plan.
+		take, fences, shot := closed, k.fences, k.shot
+		if len(k.done) > 0 {
+			take, fences, shot = nil, nil, nil
+		}
+		if len(k.inflight) == blocksInFlight || len(shot) > 0 {
 			take = nil
 		}
 		select {
@@ -83,7 +89,7 @@ func (k *keeper) keep(ctx context.Context) error {
 			if err := k.launch(ctx, b); err != nil {
 				return k.wait(err)
 			}
-		case reply := <-k.fences:
+		case reply := <-fences:
 			err := k.commit(ctx)
 			reply <- err
 			if err != nil {
@@ -93,7 +99,7 @@ func (k *keeper) keep(ctx context.Context) error {
 			if err := k.landed(ctx, f, closed); err != nil {
 				return k.wait(err)
 			}
-		case s := <-k.shot:
+		case s := <-shot:
 			if err := k.photographed(ctx, s); err != nil {
 				return k.wait(err)
 			}
@@ -280,6 +286,11 @@ func booksSince(books []BookChange, offset int64) []BookChange {
 // settled or not, and what a recovery has yet to make again.
 func (k *keeper) commit(ctx context.Context) error {
 	cfg := &k.c.e.cfg
+	var dead []Message
+	select {
+	case dead = <-k.found:
+	default:
+	}
 	m := Metadata{
 		RatingVersion: rating.RatingVersion, SliceMs: cfg.SliceMs, TimeoutMs: cfg.SessionTimeoutMs,
 		Snapshot: k.snapshot, Before: k.before, Books: k.books,
@@ -303,13 +314,18 @@ func (k *keeper) commit(ctx context.Context) error {
 		k.settler.bury(ctx, k.c.p, ref)
 	}
 	k.buried = k.buried[:0]
+	if len(dead) > 0 {
+		k.settler.tombstones(ctx, k.c.p, dead)
+	}
 	k.sweepOnce(ctx)
 	return nil
 }
 
 // sweepOnce looks, after the first commit, for snapshots that engines produced and were killed before they could
-// commit them, and removes them. The commit shows that the partition is ours; what is younger than this life is
-// left alone, it may be our own next one.
+// commit them. What is younger than this life is left alone, it may be our own next one. They are removed after a
+// later commit: it shows that the partition was ours until after the look, so that no other engine's commit can name
+// one of them. An engine that stood still during the look might else remove the snapshot of its successor, whose
+// clock is another.
 func (k *keeper) sweepOnce(ctx context.Context) {
 	if k.swept {
 		return
@@ -317,7 +333,11 @@ func (k *keeper) sweepOnce(ctx context.Context) {
 	k.swept = true
 	keep, began := []uint64{k.snapshot.ID, k.before.ID}, k.c.began
 	k.sweeping.Go(func() {
-		if err := k.settler.sweep(ctx, k.c.e.logs, k.c.p, keep, uint64(began.UnixNano())); err != nil && ctx.Err() == nil {
+		dead, err := k.settler.sweep(ctx, k.c.e.logs, k.c.p, keep, uint64(began.UnixNano()))
+		switch {
+		case err == nil:
+			k.found <- dead
+		case ctx.Err() == nil:
 			k.c.log.Warn("old snapshots not looked for", "error", err)
 		}
 	})

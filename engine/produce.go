@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strconv"
@@ -107,8 +108,9 @@ func (w *settler) bury(ctx context.Context, p Partition, ref SnapshotRef) {
 	}
 }
 
-// sweep removes the chunks of p's snapshots that were begun before the time before and are not among those to keep.
-func (w *settler) sweep(ctx context.Context, logs LogReader, p Partition, keep []uint64, before uint64) error {
+// sweep finds the chunks of p's snapshots that were begun before the time before and are not among those to keep, and
+// returns the tombstones that remove them.
+func (w *settler) sweep(ctx context.Context, logs LogReader, p Partition, keep []uint64, before uint64) ([]Message, error) {
 	prefix := fmt.Sprintf("%s/%d/", p.Topic, p.Number)
 	live := map[string]bool{}
 	_, err := logs.ReadLog(ctx, w.cfg.StateTopic, p.Number, 0, func(rec Record) error {
@@ -121,19 +123,22 @@ func (w *settler) sweep(ctx context.Context, logs LogReader, p Partition, keep [
 		return ctx.Err()
 	})
 	if err != nil {
-		return fmt.Errorf("read %s/%d: %w", w.cfg.StateTopic, p.Number, err)
+		return nil, fmt.Errorf("read %s/%d: %w", w.cfg.StateTopic, p.Number, err)
 	}
 	var msgs []Message
-	for key, there := range live { // in any order: each tombstone is for itself
-		if there {
+	for _, key := range slices.Sorted(maps.Keys(live)) {
+		if live[key] {
 			msgs = append(msgs, Message{Key: []byte(key), TimestampMs: w.clock.Now().UnixMilli()})
 		}
 	}
-	if len(msgs) == 0 {
-		return nil
+	return msgs, nil
+}
+
+// tombstones removes what no commit names. What fails is left, as in bury.
+func (w *settler) tombstones(ctx context.Context, p Partition, msgs []Message) {
+	if _, err := w.producer.Produce(ctx, w.cfg.StateTopic, p.Number, msgs); err != nil {
+		w.log.Warn("old snapshots not removed", "partition", p.String(), "chunks", len(msgs), "error", err)
 	}
-	_, err = w.producer.Produce(ctx, w.cfg.StateTopic, p.Number, msgs)
-	return err
 }
 
 // snapshotKey is unique to a chunk, so that an unfinished snapshot can never replace a good one.

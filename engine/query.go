@@ -239,6 +239,7 @@ func (e *Engine) measureLag(ctx context.Context) {
 		parts = append(parts, c)
 	}
 	e.mu.Unlock()
+	slices.SortFunc(parts, func(a, b *partition) int { return int(a.p.Number - b.p.Number) })
 	for _, c := range parts {
 		if s := c.counters.Load(); s != nil {
 			if _, end, err := e.source.Bounds(ctx, c.p); err == nil {

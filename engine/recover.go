@@ -14,11 +14,33 @@ import (
 // (ARCHITECTURE section 4, point 8). It opens the feed and returns the keeper, whose plans are what run has to
 // make again.
 func (c *partition) recover(ctx context.Context) (*keeper, error) {
-	began := c.e.clock.Now()
 	commit, err := c.e.committer.Committed(ctx, c.p)
 	if err != nil {
 		return nil, fmt.Errorf("read committed offset of %s: %w", c.p, err)
 	}
+	k, err := c.recoverFrom(ctx, commit)
+	if isHalt(err) {
+		return nil, c.unlessMoved(ctx, commit, err)
+	}
+	return k, err
+}
+
+// unlessMoved returns the halt, unless the commit it was found with is not the newest any more. An engine that stood
+// still in its recovery compares that commit with what another one has made since, and must not tell an operator to
+// adopt anything.
+func (c *partition) unlessMoved(ctx context.Context, was Commit, halt error) error {
+	now, err := c.e.committer.Committed(ctx, c.p)
+	if err != nil {
+		return fmt.Errorf("read committed offset of %s again: %w", c.p, err)
+	}
+	if now != was {
+		return fmt.Errorf("another engine went on with %s while this one recovered it: %w", c.p, ErrLost)
+	}
+	return halt
+}
+
+func (c *partition) recoverFrom(ctx context.Context, commit Commit) (*keeper, error) {
+	began := c.e.clock.Now()
 	start, end, err := c.e.source.Bounds(ctx, c.p)
 	if err != nil {
 		return nil, fmt.Errorf("read bounds of %s: %w", c.p, err)

@@ -254,6 +254,20 @@ func TestHalts(t *testing.T) {
 	}, "block-differs", "table charges month 202506")
 }
 
+// stood is a Committer whose first answer is of before.
+type stood struct {
+	*world
+	old *Commit
+}
+
+func (s *stood) Committed(ctx context.Context, p Partition) (Commit, error) {
+	if c := s.old; c != nil {
+		s.old = nil
+		return *c, nil
+	}
+	return s.world.Committed(ctx, p)
+}
+
 // TestNoHalt: what only looks like the above goes on.
 func TestNoHalt(t *testing.T) {
 	f := func(name string, spoil func(t *testing.T, w *world, e *Engine)) {
@@ -274,6 +288,16 @@ func TestNoHalt(t *testing.T) {
 			w.checkTiles(t, 5)
 		})
 	}
+	f("it stood still in its recovery while another engine went on", func(t *testing.T, w *world, e *Engine) {
+		old := w.commits[readings]
+		m, err := ParseMetadata(old.Metadata)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Plans, old.Offset = nil, w.blocks[0].First
+		old.Metadata = string(AppendMetadata(nil, m))
+		e.committer = &stood{world: w, old: &old}
+	})
 	f("a clean stop, then another rating version", func(t *testing.T, w *world, _ *Engine) {
 		w.edit(t, func(_ *Commit, m *Metadata) { m.RatingVersion = rating.RatingVersion + 1 })
 	})

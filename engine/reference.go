@@ -32,7 +32,7 @@ type DecodeReference func(key, value []byte) (ReferenceRecord, error)
 type Reference struct {
 	decode DecodeReference
 
-	following sync.Mutex // one Follow at a time: a record is put once
+	following chan struct{} // room for one Follow at a time: a record is put once. A channel, so that who waits can be told to stop
 
 	mu     sync.Mutex
 	lib    *rating.Library
@@ -58,13 +58,21 @@ func NewReference(decode DecodeReference) *Reference {
 	if err != nil {
 		invariant.Bug("plan cache: %v", err) // only a size below 1 is refused
 	}
-	return &Reference{decode: decode, lib: rating.NewLibrary(), zones: map[string]*rating.Zone{}, plans: plans}
+	return &Reference{decode: decode, following: make(chan struct{}, 1), lib: rating.NewLibrary(), zones: map[string]*rating.Zone{}, plans: plans}
 }
 
 // Follow reads the log from where it stands to its end. Call it again for what came since.
 func (r *Reference) Follow(ctx context.Context, log LogReader, topic string) error {
-	r.following.Lock()
-	defer r.following.Unlock()
+	select {
+	case r.following <- struct{}{}:
+	default:
+		select {
+		case r.following <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	defer func() { <-r.following }()
 	r.mu.Lock()
 	from := r.lib.Next()
 	r.mu.Unlock()

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -58,6 +60,22 @@ func (r *Replayer) End(last int64) BlockRow {
 	s.nextOffset = last + 1
 	s.closeBlock("")
 	return s.block.Row
+}
+
+// Block is the block that End ended, with its rows and rejects; it is good until the next Begin.
+func (r *Replayer) Block() *Block { return r.shard.block }
+
+// Snapshot is what a snapshot of the state after the block that End ended has.
+func (r *Replayer) Snapshot() []byte {
+	s := r.shard
+	img := s.beginImage(&imagePools{})
+	for s.stepImage(imageStep) {
+	}
+	var b bytes.Buffer
+	if _, _, err := snapshot.Write(&b, img.parts()); err != nil {
+		invariant.Bug("a buffer refused a snapshot: %v", err)
+	}
+	return b.Bytes()
 }
 
 // Position is the source position of the reading at hand, for a Tracer that is being told something.

@@ -121,6 +121,9 @@ func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planne
 				continue
 			}
 		}
+		if err := w.freshen(ctx, planned); err != nil { // the read-back may have taken long, too
+			return err
+		}
 		in.Token, in.QueryID = token, prefix+strconv.Itoa(attempt)+"-"+strconv.FormatInt(w.clock.Now().UnixNano(), 36)
 		if vain > 0 {
 			in.Token = token + "#" + strconv.Itoa(vain)

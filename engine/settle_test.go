@@ -412,6 +412,20 @@ func TestSettleOutOfGroup(t *testing.T) {
 	}
 }
 
+// TestSettlePlanAgesWithReadBack: a read-back may take long, too (I5; the simulation's seed 1106 found it).
+func TestSettlePlanAgesWithReadBack(t *testing.T) {
+	s, w := newScripted("insert err\nreadback after 11m none\nreadback all")
+	if err := w.settle(t.Context(), testBlock(), false); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"insert charges", "quiesce", "readback charges 202506", "fence", "insert charges", "quiesce", "readback charges 202506",
+	}
+	if diff := cmp.Diff(want, s.calls[:min(len(want), len(s.calls))]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestSettlePlanAgesWithRejects: the plan was committed before the rejects were produced, which may take long.
 func TestSettlePlanAgesWithRejects(t *testing.T) {
 	s, w := newScripted("produce after 11m ok")
