@@ -19,6 +19,7 @@ FETCH := go run ./internal/parts/fetch
 # Parameters of single targets.
 SPEED     ?=
 FUZZTIME  ?= 30s
+SEEDS     ?= 500
 PKG       ?= ./...
 BENCH     ?= .
 REF       ?= HEAD
@@ -37,7 +38,7 @@ RACE  = $(shell go list ./... | grep -vE '/(rating|deploy|bench)(/|$$)|/internal
 say  = @printf '\n== %s\n' '$(1)'; mkdir -p bin; date +%s >bin/.stage
 took = @printf '== %s: %d s\n' '$(1)' $$(( $$(date +%s) - $$(cat bin/.stage) ))
 
-.PHONY: help run test lint unit race e2e chaos chaos-test fuzz bench bench-compare pgo parts parts-pin generate build fmt clean
+.PHONY: help run test lint unit race e2e chaos chaos-test sim fuzz bench bench-compare pgo parts parts-pin generate build fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +87,9 @@ chaos-test: ## two minutes of make chaos, and a fault at every rename of an inse
 	@go test -count=1 -timeout 5m ./internal/chaos/...
 	@$(MAKE) chaos MINUTES=2 BROKERS=3
 	$(call took,chaos)
+
+sim: ## engines in a made-up world, SEEDS (500) of them; a failing seed is shrunk and printed
+	@go test -count=1 -timeout 60m -run '^TestSeeds$$' ./engine/sim -sim.seeds=$(SEEDS) -sim.report
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each; PKG=./engine/... for some
 	@found=0; for dir in $$(go list -f '{{.Dir}}' $(PKG)); do \
