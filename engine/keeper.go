@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/wattline/wattline/engine/commit"
 	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 )
@@ -297,13 +298,13 @@ func (k *keeper) commit(ctx context.Context) error {
 	}
 	for _, f := range k.inflight {
 		if row := &f.block.Row; row.Last >= row.First {
-			m.Plans = append(m.Plans, Plan{row.First, row.Last})
+			m.Plans = append(m.Plans, Plan{First: row.First, Last: row.Last})
 		}
 	}
 	m.Plans = append(m.Plans, k.plans...)
 	text := AppendMetadata(nil, &m)
-	if len(text) > MetadataLimit || len(m.Books) > maxBooks {
-		invariant.Bug("commit metadata of %d bytes and %d books is over %d and %d", len(text), len(m.Books), MetadataLimit, maxBooks)
+	if len(text) > commit.Limit || len(m.Books) > maxBooks {
+		invariant.Bug("commit metadata of %d bytes and %d books is over %d and %d", len(text), len(m.Books), commit.Limit, maxBooks)
 	}
 	if err := k.c.e.committer.Commit(ctx, k.c.p, Commit{Offset: k.durable, Metadata: string(text)}); err != nil {
 		return fmt.Errorf("commit offset %d of %s: %w", k.durable, k.c.p, err)

@@ -225,7 +225,7 @@ func TestHalts(t *testing.T) {
 
 	f("another rating version has a plan", false, func(t *testing.T, w *world, _ *Engine) {
 		w.edit(t, func(c *Commit, m *Metadata) {
-			m.RatingVersion, m.Plans = rating.RatingVersion+1, []Plan{{c.Offset, c.Offset + 1}}
+			m.RatingVersion, m.Plans = rating.RatingVersion+1, []Plan{{First: c.Offset, Last: c.Offset + 1}}
 		})
 	}, "rating-version", "this release has")
 	f("another rating version was killed: there is something to replay", true, func(t *testing.T, w *world, _ *Engine) {
@@ -238,12 +238,12 @@ func TestHalts(t *testing.T) {
 	f("a plan that does not follow", false, func(t *testing.T, w *world, _ *Engine) {
 		w.edit(t, func(c *Commit, m *Metadata) {
 			c.Offset -= 10
-			m.Snapshot, m.Books, m.Plans = SnapshotRef{}, []BookChange{{0, m.Books[0].Book}}, []Plan{{c.Offset + 1, c.Offset + 5}}
+			m.Snapshot, m.Books, m.Plans = SnapshotRef{}, []BookChange{{From: 0, Book: m.Books[0].Book}}, []Plan{{First: c.Offset + 1, Last: c.Offset + 5}}
 		})
 	}, "plan-gap", "does not follow offset")
 	f("the planned block is there with other rows", true, func(t *testing.T, w *world, _ *Engine) {
 		last := w.blocks[len(w.blocks)-1]
-		w.edit(t, func(c *Commit, m *Metadata) { c.Offset, m.Plans = last.First, []Plan{{last.First, last.Last}} })
+		w.edit(t, func(c *Commit, m *Metadata) { c.Offset, m.Plans = last.First, []Plan{{First: last.First, Last: last.Last}} })
 		for i := range w.charges {
 			if w.charges[i].block == last.First {
 				w.charges[i].c.InclMicros++

@@ -94,7 +94,8 @@ func (e Entry) String() string {
 	if e.How != "" {
 		how = " -> " + e.How
 	}
-	return fmt.Sprintf("%6d %10.3fs %-4s %s%s", e.Step, e.At.Seconds(), e.Who, e.What, how)
+	ms := e.At.Milliseconds()
+	return fmt.Sprintf("%6d %6d.%03ds %-4s %s%s", e.Step, ms/1000, ms%1000, e.Who, e.What, how)
 }
 
 const noFault = FaultKind(kinds)

@@ -1,4 +1,4 @@
-package engine
+package commit
 
 import (
 	"errors"
@@ -14,10 +14,10 @@ import (
 func TestMetadataGolden(t *testing.T) {
 	f := func(m Metadata, want string) {
 		t.Helper()
-		if got := string(AppendMetadata(nil, &m)); got != want {
+		if got := string(Append(nil, &m)); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		back, err := ParseMetadata(want)
+		back, err := Parse(want)
 		if err != nil {
 			t.Fatalf("%s: %v", want, err)
 		}
@@ -43,7 +43,7 @@ func TestMetadataGolden(t *testing.T) {
 
 // TestMetadataOfBefore: what the release before wrote is read, and means the same.
 func TestMetadataOfBefore(t *testing.T) {
-	m, err := ParseMetadata("wattline1 r=1 c=900000,3600000 s=1750000000000000000,4000000,17,3,1500000,3735928559 b=3999000,40 b=4100000,42 p=4200000,4299999")
+	m, err := Parse("wattline1 r=1 c=900000,3600000 s=1750000000000000000,4000000,17,3,1500000,3735928559 b=3999000,40 b=4100000,42 p=4200000,4299999")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,11 +57,11 @@ func TestMetadataOfBefore(t *testing.T) {
 	}
 }
 
-// TestMetadataRefused: nothing but what AppendMetadata writes is taken.
+// TestMetadataRefused: nothing but what Append writes is taken.
 func TestMetadataRefused(t *testing.T) {
 	f := func(text string) {
 		t.Helper()
-		if m, err := ParseMetadata(text); !errors.Is(err, ErrMetadata) {
+		if m, err := Parse(text); !errors.Is(err, ErrMetadata) {
 			t.Errorf("%q: %+v, error %v", text, m, err)
 		}
 	}
@@ -90,8 +90,8 @@ func TestMetadataRefused(t *testing.T) {
 	f("wattline2 r=1 c=1,2 s=1,2,3,0,5,6") // a snapshot of no chunk
 	f("wattline2 r=1 c=1,2 s=1,2,3,4,5,4294967296")
 	f("wattline2 r=1 c=1,2 s=-1,2,3,4,5,6")
-	f("wattline2 r=1 c=1,2" + strings.Repeat(" b=1,1", maxBooks+1))
-	f("wattline1 r=1 c=1,2" + strings.Repeat(" b=1,1", maxBookChanges+2))
+	f("wattline2 r=1 c=1,2" + strings.Repeat(" b=1,1", MaxBooks+1))
+	f("wattline1 r=1 c=1,2" + strings.Repeat(" b=1,1", MaxBookChanges+2))
 	f("wattline1 r=1 c=1,2 s=1,2,3,4,5,6 t=1,2,3,4,5,6") // version 1 had one snapshot
 	f("wattline2 r=1 c=1,2 t=1,2,3,4,5,6")               // before what?
 	f("wattline2 r=1 c=1,2 t=1,2,3,4,5,6 s=1,2,3,4,5,6")
@@ -108,14 +108,14 @@ func TestMetadataFits(t *testing.T) {
 		Before:   SnapshotRef{ID: big, Offset: big, At: big, Count: math.MaxInt32, Bytes: big, CRC: math.MaxUint32},
 		Plans:    []Plan{{big - 1, big}, {big, big}},
 	}
-	for range maxBooks { // the one in force at the older snapshot, and the changes since
+	for range MaxBooks { // the one in force at the older snapshot, and the changes since
 		m.Books = append(m.Books, BookChange{big, big})
 	}
-	text := AppendMetadata(nil, &m)
-	if len(text) > MetadataLimit {
-		t.Errorf("%d bytes, a broker keeps %d", len(text), MetadataLimit)
+	text := Append(nil, &m)
+	if len(text) > Limit {
+		t.Errorf("%d bytes, a broker keeps %d", len(text), Limit)
 	}
-	back, err := ParseMetadata(string(text))
+	back, err := Parse(string(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,14 +138,14 @@ func TestMetadataRoundTrip(t *testing.T) {
 				m.Before = ref()
 			}
 		}
-		for range rnd.IntN(maxBooks + 1) {
+		for range rnd.IntN(MaxBooks + 1) {
 			m.Books = append(m.Books, BookChange{num(), num()})
 		}
 		for range rnd.IntN(3) {
 			first := num() >> 1
 			m.Plans = append(m.Plans, Plan{first, first + num()>>1})
 		}
-		back, err := ParseMetadata(string(AppendMetadata(nil, &m)))
+		back, err := Parse(string(Append(nil, &m)))
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -155,7 +155,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 	}
 }
 
-func FuzzParseMetadata(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("")
 	f.Add("wattline2 r=1 c=900000,3600000")
 	f.Add("wattline2 r=1 c=900000,3600000 s=1750000000000000000,4000000,17,3,1500000,3735928559 b=3999000,40 b=4100000,42 p=4200000,4299999 p=4300000,4300000")
@@ -164,7 +164,7 @@ func FuzzParseMetadata(f *testing.F) {
 	f.Add("wattline2 r=-9 c=-1,0 b=-1,-1 p=-5,-4")
 	f.Add("wattline2 r=1 c=1,2 s=1,2,3,4,5 b=")
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := ParseMetadata(text)
+		m, err := Parse(text)
 		if err != nil {
 			if !errors.Is(err, ErrMetadata) {
 				t.Fatalf("%q: error %v is not ErrMetadata", text, err)
@@ -174,7 +174,7 @@ func FuzzParseMetadata(f *testing.F) {
 		if got := string(appendMetadata(nil, m, text[:len(metadataVersion)])); got != text {
 			t.Fatalf("%q is taken, but written as %q", text, got)
 		}
-		if len(m.Plans) > 2 || len(m.Books) > maxBooks {
+		if len(m.Plans) > 2 || len(m.Books) > MaxBooks {
 			t.Fatalf("%q: %d plans and %d books are taken", text, len(m.Plans), len(m.Books))
 		}
 	})
