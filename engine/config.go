@@ -18,6 +18,9 @@ type Config struct {
 	// RejectsTopic gets what can not be used. Default wattline.rejects.
 	RejectsTopic string
 
+	// Partitioners are those of the readings topics, by topic. Default none: nothing is checked.
+	Partitioners map[string]Partitioner
+
 	// SliceMs is the length of the clock-aligned slices that rows are cut at, ms; it divides a day. 0: 15
 	// minutes. -1: no slices, a row a charging period. Shorter slices make more rows: each costs ClickHouse
 	// about a microsecond.
@@ -121,6 +124,10 @@ func (c Config) Validate() error {
 	bad(c.BlockAgeMax >= c.BlockAge, "BlockAgeMax %v is below BlockAge %v", c.BlockAgeMax, c.BlockAge)
 	bad(c.BlocksPerSecond > 0, "BlocksPerSecond %d is not positive", c.BlocksPerSecond)
 	bad(c.SnapshotChunk >= 4096 && c.SnapshotChunk <= 8<<20, "SnapshotChunk %d is not between 4 KiB and 8 MiB", c.SnapshotChunk)
+	for topic, p := range c.Partitioners {
+		err := p.validate()
+		bad(err == nil, "Partitioners of %s: %v", topic, err)
+	}
 	return errors.Join(faults...)
 }
 

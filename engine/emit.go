@@ -37,7 +37,7 @@ func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
 		return
 	}
 	plan, place := &s.plans.info[ss.Plan], &s.places.info[ss.Place]
-	id, name := SessionUUID(ss), s.names.list[ss.ChargePoint]
+	id, name := sessionUUID(s.source, ss), s.names.list[ss.ChargePoint]
 	for i := range charges {
 		rows := s.block.charges(s.block.month.of(charges[i].FromMs))
 		j := rows.grow()
@@ -93,7 +93,7 @@ func (s *shard) versionOf(ss *snapshot.Session, total rating.Total) {
 	if s.mute {
 		return
 	}
-	id := SessionUUID(ss)
+	id := sessionUUID(s.source, ss)
 	rows := s.block.sessions(s.block.month.of(ss.Rate.FirstMs))
 	i := len(rows.Version)
 	if again {

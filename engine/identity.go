@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/dchest/siphash"
 
 	"github.com/wattline/wattline/engine/snapshot"
@@ -40,14 +41,18 @@ func (h *hasher) key(chargePoint []byte, connector int32, transaction []byte) sn
 	return snapshot.Key{a, b}
 }
 
-// SessionUUID is the column session_id of a session: 16 bytes, big endian. The first half is the key's first half;
-// the second is the key's second half mixed with the offset of the message that began the session. A central
-// system that starts its transaction ids anew makes the same key again, but never the same session.
-func SessionUUID(s *snapshot.Session) (id [16]byte) {
+// sessionUUID is the column session_id of a session whose partition is source (sourceOf): 16 bytes, big endian. The first half is the key's
+// first half; the second is the key's second half mixed with the partition and the offset of the message that began
+// the session. A central system that starts its transaction ids anew makes the same key again, and so does a charge
+// point that comes through another topic, but never the same session.
+func sessionUUID(source uint64, s *snapshot.Session) (id [16]byte) {
 	binary.BigEndian.PutUint64(id[:8], s.Key[0])
-	binary.BigEndian.PutUint64(id[8:], s.Key[1]^mix(uint64(s.FirstOffset)))
+	binary.BigEndian.PutUint64(id[8:], s.Key[1]^mix(uint64(s.FirstOffset)^source))
 	return id
 }
+
+// sourceOf is the part of a partition in session ids.
+func sourceOf(p Partition) uint64 { return xxhash.Sum64String(p.String()) }
 
 // mix spreads an offset over 64 bits, one to one (the finaliser of SplitMix64).
 func mix(x uint64) uint64 {

@@ -63,7 +63,7 @@ func TestSessionID(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	ss := snapshot.Session{Key: snapshot.Key{0x0102030405060708, 0x090a0b0c0d0e0f10}, FirstOffset: 42}
-	if got, want := SessionID(SessionUUID(&ss)).String(), "01020304-0506-0708-b4dd-392a22e56185"; got != want {
+	if got, want := SessionID(sessionUUID(sourceOf(Partition{"readings", 3}), &ss)).String(), "01020304-0506-0708-6d80-b408c008f0bd"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	f := func(text string, want SessionID, ok bool) {

@@ -294,7 +294,8 @@ func (k *keeper) commit(ctx context.Context) error {
 	}
 	m := Metadata{
 		RatingVersion: rating.RatingVersion, SliceMs: cfg.SliceMs, TimeoutMs: cfg.SessionTimeoutMs,
-		Snapshot: k.snapshot, Before: k.before, Books: k.books,
+		Partitioner: cfg.Partitioners[k.c.p.Topic].String(),
+		Snapshot:    k.snapshot, Before: k.before, Books: k.books,
 	}
 	for _, f := range k.inflight {
 		if row := &f.block.Row; row.Last >= row.First {

@@ -119,7 +119,7 @@ func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) 
 	err := e.ask(ctx, func(s *shard) {
 		if isUUID {
 			s.sessions.Half(binary.BigEndian.Uint64(uuid[:8]), func(ss *snapshot.Session) {
-				if SessionUUID(ss) == uuid {
+				if sessionUUID(s.source, ss) == uuid {
 					found = append(found, s.view(ss))
 				}
 			})
@@ -166,7 +166,7 @@ func (e *Engine) Dearest(ctx context.Context, n int) ([]SessionView, error) {
 
 func (s *shard) view(ss *snapshot.Session) SessionView {
 	v := SessionView{
-		ID: SessionID(SessionUUID(ss)).String(), ChargePoint: s.names.list[ss.ChargePoint], Connector: ss.Connector,
+		ID: SessionID(sessionUUID(s.source, ss)).String(), ChargePoint: s.names.list[ss.ChargePoint], Connector: ss.Connector,
 		Transaction: string(ss.Transaction()), Status: SessionStatus(ss.Status), State: ss.Rate.Charge,
 		StartMs: ss.Rate.FirstMs, LastMs: ss.Rate.LastMs, Total: s.total(ss), Flags: SessionFlags(ss.Flags) &^ flagUnitGuessed,
 		Split: ss.Rate.LastSplit, PeriodMs: ss.Rate.PeriodStartMs, Readings: ss.Readings, Partition: s.partition,

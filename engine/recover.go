@@ -156,11 +156,11 @@ func (c *partition) checkReplay(commit Commit, m *Metadata) error {
 		}
 	}
 	cfg := &c.e.cfg
-	if (m.SliceMs != cfg.SliceMs || m.TimeoutMs != cfg.SessionTimeoutMs) && (len(m.Plans) > 0 || replays) {
+	if !c.sameConfig(m) && (len(m.Plans) > 0 || replays) {
 		return &Halt{
 			Reason: "configuration-changed", Partition: c.p,
-			Detail: fmt.Sprintf("its rows since the last snapshot were made with slices of %d ms and a session time-out of %d ms, now they are %d and %d ms",
-				m.SliceMs, m.TimeoutMs, cfg.SliceMs, cfg.SessionTimeoutMs),
+			Detail: fmt.Sprintf("its rows since the last snapshot were made with slices of %d ms, a session time-out of %d ms and partitioner %q, now they are %d, %d ms and %q",
+				m.SliceMs, m.TimeoutMs, m.Partitioner, cfg.SliceMs, cfg.SessionTimeoutMs, cfg.Partitioners[c.p.Topic]),
 			Do: "start once with the old values and stop cleanly, then change them",
 		}
 	}
@@ -169,7 +169,13 @@ func (c *partition) checkReplay(commit Commit, m *Metadata) error {
 
 // sameRules says that what the metadata speaks of was rated as this engine would rate it.
 func (c *partition) sameRules(m *Metadata) bool {
-	return m.RatingVersion == rating.RatingVersion && m.SliceMs == c.e.cfg.SliceMs && m.TimeoutMs == c.e.cfg.SessionTimeoutMs
+	return m.RatingVersion == rating.RatingVersion && c.sameConfig(m)
+}
+
+// sameConfig says that this engine's configuration makes the same rows as that of the metadata.
+func (c *partition) sameConfig(m *Metadata) bool {
+	cfg := &c.e.cfg
+	return m.SliceMs == cfg.SliceMs && m.TimeoutMs == cfg.SessionTimeoutMs && m.Partitioner == cfg.Partitioners[c.p.Topic].String()
 }
 
 // followBooks reads the reference log on, up to the books that the partition was rated with: another engine may

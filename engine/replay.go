@@ -81,6 +81,9 @@ func (r *Replayer) Snapshot() []byte {
 // Position is the source position of the reading at hand, for a Tracer that is being told something.
 func (r *Replayer) Position() int64 { return r.shard.position }
 
+// SessionUUID is the column session_id of ss.
+func (r *Replayer) SessionUUID(ss *snapshot.Session) [16]byte { return sessionUUID(r.shard.source, ss) }
+
 // Plan is what prices ss; ok false while nothing does.
 func (r *Replayer) Plan(ss *snapshot.Session) (plan snapshot.Plan, ok bool) {
 	return r.shard.plans.ref[ss.Plan], ss.Plan != 0

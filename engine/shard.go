@@ -52,7 +52,9 @@ type shard struct {
 	ref       *Reference
 	tracer    Tracer
 	maxGapMs  int64
-	mute      bool // replaying what is in the ledger already: nothing is written
+	source    uint64      // of session ids: which partition of which topic
+	parts     Partitioner // of the topic
+	mute      bool        // replaying what is in the ledger already: nothing is written
 
 	block *Block
 
@@ -118,6 +120,7 @@ func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key H
 	return &shard{
 		partition: p, cfg: cfg, decoders: decoders, ref: ref,
 		sessions: slab.NewTable(), hash: newHasher(key), maxGapMs: cfg.maxGapMs(),
+		source: sourceOf(p), parts: cfg.Partitioners[p.Topic],
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
 		names: newNames(), places: newInterned[snapshot.Place, placeInfo](), plans: newInterned[snapshot.Plan, planInfo](),
 		connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
@@ -330,6 +333,10 @@ func (s *shard) check(r *rating.Reading) string {
 		return "no charge point: neither in the message nor as the record's key"
 	case len(r.ChargePoint) > MaxChargePoint:
 		return fmt.Sprintf("charge point of %d bytes, at most %d", len(r.ChargePoint), MaxChargePoint)
+	case s.parts.Hash != "" && s.parts.of(r.ChargePoint) != s.partition.Number:
+		// The quick path need not ask: no session of a stray ever opened.
+		return fmt.Sprintf("wrong_partition: charge point %q is of partition %d by %s of %d, and came through %d", r.ChargePoint,
+			s.parts.of(r.ChargePoint), s.parts.Hash, s.parts.Partitions, s.partition.Number)
 	case len(r.Transaction) > snapshot.MaxTransaction:
 		return fmt.Sprintf("transaction id of %d bytes, at most %d", len(r.Transaction), snapshot.MaxTransaction)
 	case len(r.MessageID) > snapshot.MaxTransaction:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wattline/wattline/internal/murmur2"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -131,7 +132,7 @@ func (n *Network) addStation(siteIndex int32, index int) {
 	at := len(n.ids)
 	n.ids = n.appendIdentity(n.ids, siteIndex, index)
 	s.idAt, s.idLen = int32(at), uint8(len(n.ids)-at)
-	s.partition = Partition(n.ids[at:], n.cfg.Partitions)
+	s.partition = murmur2.Partition(n.ids[at:], n.cfg.Partitions)
 	n.stations = append(n.stations, s)
 }
 

@@ -43,6 +43,7 @@ type node struct {
 	store    *clickhouse.Store
 	brokers  []string
 	client   *kafka.Client
+	counts   map[string]int32 // partitions of the topics
 	group    *kafka.Group
 	engine   *engine.Engine
 	failed   chan error // gets the engine's end, if it ends by itself
@@ -305,7 +306,7 @@ func (n *node) openKafka(ctx context.Context) (string, func(context.Context) err
 		return bounded(within, n.client.Close)
 	}
 	specs := topicSpecs(n.cfg, n.topics)
-	if err := ensureTopics(ctx, n.client, n.cfg, specs); err != nil {
+	if n.counts, err = ensureTopics(ctx, n.client, n.cfg, specs); err != nil {
 		return "", nil, errors.Join(err, stop(ctx))
 	}
 	return fmt.Sprintf("%s and %d more", specs[0].Name, len(specs)-1), stop, nil
@@ -325,7 +326,9 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 	if err != nil {
 		return "", nil, err
 	}
-	n.engine, err = engine.New(engineConfig(n.cfg, n.id), engine.Ends{
+	ec := engineConfig(n.cfg, n.id)
+	ec.Partitioners = partitioners(n.cfg, n.counts)
+	n.engine, err = engine.New(ec, engine.Ends{
 		Source: group, Committer: group, Producer: n.client.Producer(), Logs: n.client, Sink: n.store, Ledger: n.store,
 		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: reference.Decode, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
 		Logger: n.log, Membership: group,

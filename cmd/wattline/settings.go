@@ -105,6 +105,17 @@ func engineConfig(cfg *config.Config, id string) engine.Config {
 	return c
 }
 
+// partitioners are those of the readings topics; counts are the partitions that the topics have.
+func partitioners(cfg *config.Config, counts map[string]int32) map[string]engine.Partitioner {
+	all := map[string]engine.Partitioner{}
+	for _, r := range cfg.Kafka.Readings {
+		if r.Partitioner != config.Partitioners()[0] {
+			all[r.Topic] = engine.Partitioner{Hash: r.Partitioner, Partitions: counts[r.Topic]}
+		}
+	}
+	return all
+}
+
 // kafkaConfig is the client's part; brokers are those of the configuration or of the embedded Kafka.
 func kafkaConfig(cfg *config.Config, id string, brokers []string, log *slog.Logger) (kafka.Config, error) {
 	k := &cfg.Kafka
@@ -215,14 +226,14 @@ func topicSpecs(cfg *config.Config, readings map[string]string) []kafka.TopicSpe
 }
 
 // ensureTopics makes the topics, or only looks at them if so configured, and checks what the protocol stands on.
-func ensureTopics(ctx context.Context, client *kafka.Client, cfg *config.Config, specs []kafka.TopicSpec) error {
+func ensureTopics(ctx context.Context, client *kafka.Client, cfg *config.Config, specs []kafka.TopicSpec) (map[string]int32, error) {
 	ensure := client.CheckTopics
 	if cfg.Kafka.CreateTopics {
 		ensure = client.EnsureTopics
 	}
 	counts, err := ensure(ctx, specs)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var errs []error
 	for _, r := range cfg.Kafka.Readings {
@@ -230,7 +241,7 @@ func ensureTopics(ctx context.Context, client *kafka.Client, cfg *config.Config,
 			errs = append(errs, fmt.Errorf("topic %s has %d partitions, %s only %d: add partitions to it, each needs its own", r.Topic, counts[r.Topic], cfg.Kafka.StateTopic, n))
 		}
 	}
-	return errors.Join(errs...)
+	return counts, errors.Join(errs...)
 }
 
 // listen opens addr. If it was not asked for and is taken, the next free port of the hundred behind it is.

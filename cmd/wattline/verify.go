@@ -118,6 +118,15 @@ func runVerify(ctx context.Context, std stdio, cfg *config.Config, o *verifyOpti
 		if err != nil {
 			return err
 		}
+		parts, err := topic.Partitions(ctx)
+		if err != nil {
+			return err
+		}
+		counts := map[string]int32{}
+		for _, p := range parts {
+			counts[p.Topic]++
+		}
+		c.Engine.Partitioners = partitioners(cfg, counts)
 		report, err = verify.Run(ctx, c, verify.Ends{
 			Blocks: store, Rows: store, Topic: topic, Decoders: decoders(cfg), Reference: reference.Decode,
 		})

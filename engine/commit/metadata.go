@@ -23,6 +23,7 @@ type Metadata struct {
 	RatingVersion int32
 	SliceMs       int64        // of the configuration that the rows were made with; -1: none
 	TimeoutMs     int64        // session time-out, the same
+	Partitioner   string       // of the topic, the same: hash and partitions, "murmur2,16"; "": none
 	Snapshot      SnapshotRef  // the newest complete one; Count 0: none, the state at the log's beginning is empty
 	Before        SnapshotRef  // the one before, used when Snapshot can not be; Count 0: none
 	Books         []BookChange // since the older of the two, in order; the first one is the book at its offset
@@ -65,6 +66,9 @@ func Append(dst []byte, m *Metadata) []byte { return appendMetadata(dst, m, meta
 func appendMetadata(dst []byte, m *Metadata, version string) []byte {
 	dst = append(dst, version...)
 	dst = fmt.Appendf(dst, " r=%d c=%d,%d", m.RatingVersion, m.SliceMs, m.TimeoutMs)
+	if m.Partitioner != "" {
+		dst = fmt.Appendf(dst, " h=%s", m.Partitioner)
+	}
 	for i, s := range [...]SnapshotRef{m.Snapshot, m.Before} {
 		if s.Count > 0 {
 			dst = fmt.Appendf(dst, " %c=%d,%d,%d,%d,%d,%d", "st"[i], s.ID, s.Offset, s.At, s.Count, s.Bytes, s.CRC)
@@ -95,7 +99,7 @@ func Parse(text string) (*Metadata, error) {
 			return nil, fmt.Errorf("%w: field %.60q: %w", ErrMetadata, f, err)
 		}
 	}
-	if fields[0] == metadataBefore && (m.Before.Count > 0 || len(m.Books) > MaxBookChanges+1) {
+	if fields[0] == metadataBefore && (m.Before.Count > 0 || len(m.Books) > MaxBookChanges+1 || m.Partitioner != "") {
 		return nil, fmt.Errorf("%w: %.80q has what its version has not", ErrMetadata, text)
 	}
 	if m.Before.Count > 0 && m.Snapshot.Count == 0 {
@@ -121,6 +125,16 @@ func (m *Metadata) set(key, value string) error {
 			return err
 		}
 		m.SliceMs, m.TimeoutMs = n[0], n[1]
+	case "h":
+		hash, parts, _ := strings.Cut(value, ",")
+		n, err := numbers(parts, 1)
+		if err != nil {
+			return err
+		}
+		if hash == "" || n[0] <= 0 {
+			return errors.New("not a partitioner")
+		}
+		m.Partitioner = hash + "," + strconv.FormatInt(n[0], 10)
 	case "s", "t":
 		n, err := numbers(value, 6)
 		if err != nil {

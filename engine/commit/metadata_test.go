@@ -26,6 +26,7 @@ func TestMetadataGolden(t *testing.T) {
 		}
 	}
 	f(Metadata{RatingVersion: 1, SliceMs: 900_000, TimeoutMs: 3_600_000}, "wattline2 r=1 c=900000,3600000")
+	f(Metadata{RatingVersion: 1, SliceMs: 900_000, TimeoutMs: 3_600_000, Partitioner: "murmur2,16"}, "wattline2 r=1 c=900000,3600000 h=murmur2,16")
 	f(Metadata{RatingVersion: 1, SliceMs: -1, TimeoutMs: 60_000, Books: []BookChange{{0, 3}}, Plans: []Plan{{0, 99}}}, "wattline2 r=1 c=-1,60000 b=0,3 p=0,99")
 	f(Metadata{
 		RatingVersion: 1, SliceMs: 900_000, TimeoutMs: 3_600_000,

@@ -174,7 +174,7 @@ func (s *sessionChecks) addLife(tr *trace) *life {
 func (s *sessionChecks) runningLives(t *tracer) {
 	work := newPool(s.cfg.Workers)
 	t.r.Each(func(ss *snapshot.Session) {
-		id := engine.SessionUUID(ss)
+		id := t.r.SessionUUID(ss)
 		if !s.chosen(id) {
 			return
 		}

@@ -42,7 +42,7 @@ func (t *tracer) of(ss *snapshot.Session) *trace {
 	if tr := t.live[ss.Key]; tr != nil && tr.firstOffset == ss.FirstOffset {
 		return tr
 	}
-	id := engine.SessionUUID(ss)
+	id := t.r.SessionUUID(ss)
 	if !t.chosen(id) {
 		return nil
 	}

@@ -41,9 +41,10 @@ type Engine struct {
 
 // Readings is a topic of meter readings.
 type Readings struct {
-	Topic      string
-	Format     string // of records without a content-type header
-	Partitions int32  // of the topic if it has to be made
+	Topic       string
+	Format      string // of records without a content-type header
+	Partitions  int32  // of the topic if it has to be made
+	Partitioner string // how producers choose a charge point's partition: one of Partitioners
 }
 
 // TLS is what a section says about TLS to a server.

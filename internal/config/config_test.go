@@ -66,7 +66,7 @@ func TestParse(t *testing.T) {
 	}
 	f("", nil, func(c *Config) bool {
 		return c.Engine.Slice == 15*time.Minute && len(c.Kafka.Brokers) == 0 && c.ClickHouse.Fsync && !c.Given("http.addr") &&
-			cmp.Equal(c.Kafka.Readings, []Readings{{"wattline.readings", "protobuf", 16}})
+			cmp.Equal(c.Kafka.Readings, []Readings{{"wattline.readings", "protobuf", 16, "none"}})
 	})
 	f("# only words\n", nil, func(c *Config) bool { return c.Kafka.Group == "wattline" })
 	f("kafka:\n", nil, func(c *Config) bool { return c.Kafka.Group == "wattline" })
@@ -81,9 +81,9 @@ func TestParse(t *testing.T) {
 	f("kafka:\n  brokers: localhost:1\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"localhost:1"}) })
 	f("", []string{"WATTLINE_KAFKA_BROKERS=127.0.0.1:1, localhost:2"}, func(c *Config) bool { return cmp.Equal(c.Kafka.Brokers, []string{"127.0.0.1:1", "localhost:2"}) })
 	f("kafka:\n  brokers: [a:1]\n", []string{"WATTLINE_KAFKA_BROKERS="}, func(c *Config) bool { return len(c.Kafka.Brokers) == 0 })
-	both := []Readings{{"x", "protobuf", 16}, {"ocpp", "ocpp16", 3}}
-	f("kafka:\n  readings: [{topic: x}, {topic: ocpp, format: ocpp16, partitions: 3}]\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Readings, both) })
-	f("", []string{"WATTLINE_KAFKA_READINGS=x,ocpp:ocpp16:3"}, func(c *Config) bool { return cmp.Equal(c.Kafka.Readings, both) })
+	both := []Readings{{"x", "protobuf", 16, "none"}, {"ocpp", "ocpp16", 3, "murmur2"}}
+	f("kafka:\n  readings: [{topic: x}, {topic: ocpp, format: ocpp16, partitions: 3, partitioner: murmur2}]\n", nil, func(c *Config) bool { return cmp.Equal(c.Kafka.Readings, both) })
+	f("", []string{"WATTLINE_KAFKA_READINGS=x,ocpp:ocpp16:3:murmur2"}, func(c *Config) bool { return cmp.Equal(c.Kafka.Readings, both) })
 	f("engine: {slice: none, block_rows: 20_000, snapshot_chunk: 1MiB}\n", nil, func(c *Config) bool {
 		return c.Engine.Slice == 0 && c.Engine.BlockRows == 20000 && c.Engine.SnapshotChunk == 1<<20
 	})
@@ -128,7 +128,7 @@ func TestFaults(t *testing.T) {
 		`engine.book_every: 1us is not between 1s and 24h (w.yaml line 1)`)
 	f("kafka: {brokers: ['[::1]:1', b], readings: [x, 'x:ocpp16', 'y:avro', 'z:protobuf:0', {tpic: q}]}\n", nil,
 		`kafka.brokers: value 2: "b" is not host:port (w.yaml line 1)`,
-		`kafka.readings: value 5: tpic is unknown; there are topic, format and partitions (w.yaml line 1)`)
+		`kafka.readings: value 5: tpic is unknown; there are topic, format, partitions and partitioner (w.yaml line 1)`)
 	f("kafka: {readings: [x, 'x:ocpp16', 'y:avro', 'z:protobuf:0', 'a b']}\n", nil,
 		`kafka.readings: value 2: topic x is given twice (w.yaml line 1)`,
 		`kafka.readings: value 3: format "avro" is none of protobuf, json, ocpp16, ocpp201, arrow (w.yaml line 1)`,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,12 +124,15 @@ func kafkaWireKeys() []Key {
 // Formats are the names of what a readings topic may hold: those of cmd/wattline/formats.go.
 func Formats() []string { return []string{"protobuf", "json", "ocpp16", "ocpp201", "arrow"} }
 
+// Partitioners are the names of how producers may choose a partition: none says that it is not known.
+func Partitioners() []string { return []string{"none", "murmur2", "crc32"} }
+
 // readingsKey is the list of topics: in the file a mapping or the short form that a variable takes.
 func readingsKey() Key {
-	const doc = "Topics of readings. format is that of records without a content-type header, partitions are for a topic that has to be made; in the embedded Kafka it keeps its records for ever (retention.ms -1). In the file also as `{topic: NAME, format: protobuf, partitions: 16}`."
+	const doc = "Topics of readings. format is that of records without a content-type header, partitions are for a topic that has to be made; in the embedded Kafka it keeps its records for ever (retention.ms -1). partitioner is how the producers choose a charge point's partition: murmur2 is that of Kafka's own producer, crc32 librdkafka's consistent; a reading that comes through another partition is rejected as wrong_partition (none: not checked, and nothing tells when two partitions share a charge point). In the file also as `{topic: NAME, format: protobuf, partitions: 16, partitioner: none}`."
 	return Key{
-		Path: "kafka.readings", Kind: "list of topic[:format[:partitions]]; format: " + strings.Join(Formats(), " | "),
-		Default: "wattline.readings:protobuf:16", Doc: doc, List: true,
+		Path: "kafka.readings", Kind: "list of topic[:format[:partitions[:partitioner]]]; format: " + strings.Join(Formats(), " | ") + "; partitioner: " + strings.Join(Partitioners(), " | "),
+		Default: "wattline.readings:protobuf:16:none", Doc: doc, List: true,
 		set: func(c *Config, values []string) error {
 			var errs []error
 			c.Kafka.Readings = nil
@@ -152,7 +156,7 @@ func readingsKey() Key {
 		get: func(c *Config) []string {
 			var out []string
 			for _, r := range c.Kafka.Readings {
-				out = append(out, fmt.Sprintf("%s:%s:%d", r.Topic, r.Format, r.Partitions))
+				out = append(out, fmt.Sprintf("%s:%s:%d:%s", r.Topic, r.Format, r.Partitions, r.Partitioner))
 			}
 			return out
 		},
@@ -161,9 +165,9 @@ func readingsKey() Key {
 
 func parseReadings(v string) (Readings, error) {
 	parts := strings.Split(v, ":")
-	r := Readings{Topic: parts[0], Format: Formats()[0], Partitions: 16}
-	if len(parts) > 3 {
-		return r, fmt.Errorf("%q is not topic:format:partitions", v)
+	r := Readings{Topic: parts[0], Format: Formats()[0], Partitions: 16, Partitioner: Partitioners()[0]}
+	if len(parts) > 4 {
+		return r, fmt.Errorf("%q is not topic:format:partitions:partitioner", v)
 	}
 	if err := topicName(r.Topic); err != nil {
 		return r, err
@@ -171,14 +175,16 @@ func parseReadings(v string) (Readings, error) {
 	if len(parts) > 1 && parts[1] != "" {
 		r.Format = parts[1]
 	}
-	known := false
-	for _, f := range Formats() {
-		known = known || f == r.Format
-	}
-	if !known {
+	if !slices.Contains(Formats(), r.Format) {
 		return r, fmt.Errorf("format %q is none of %s", r.Format, strings.Join(Formats(), ", "))
 	}
-	if len(parts) > 2 {
+	if len(parts) > 3 && parts[3] != "" {
+		r.Partitioner = parts[3]
+	}
+	if !slices.Contains(Partitioners(), r.Partitioner) {
+		return r, fmt.Errorf("partitioner %q is none of %s", r.Partitioner, strings.Join(Partitioners(), ", "))
+	}
+	if len(parts) > 2 && parts[2] != "" {
 		n, err := strconv.ParseInt(parts[2], 10, 32)
 		if err != nil || n < 1 || n > 100_000 {
 			return r, fmt.Errorf("partitions %q is not a number between 1 and 100000", parts[2])

@@ -207,21 +207,17 @@ func texts(k *Key, n *yaml.Node) (values []string, problem string) {
 	return nil, "is a mapping, takes a " + k.Kind
 }
 
-// readingsMapping gives the short form of {topic, format, partitions}.
+// readingsMapping gives the short form of {topic, format, partitions, partitioner}.
 func readingsMapping(n *yaml.Node) (short, problem string) {
 	parts := map[string]string{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name := n.Content[i].Value
-		if !slices.Contains([]string{"topic", "format", "partitions"}, name) {
-			return "", fmt.Sprintf("%s is unknown; there are topic, format and partitions", name)
+		if !slices.Contains([]string{"topic", "format", "partitions", "partitioner"}, name) {
+			return "", fmt.Sprintf("%s is unknown; there are topic, format, partitions and partitioner", name)
 		}
 		parts[name] = n.Content[i+1].Value
 	}
-	short = parts["topic"] + ":" + parts["format"]
-	if p := parts["partitions"]; p != "" {
-		short += ":" + p
-	}
-	return short, ""
+	return parts["topic"] + ":" + parts["format"] + ":" + parts["partitions"] + ":" + parts["partitioner"], ""
 }
 
 func (l *loader) set(k *Key, values []string, at origin) {

@@ -35,7 +35,7 @@ func (s *scene) configText(id, api, format string, partitions int32, more ...str
 	lines = append(
 		lines,
 		"kafka:", "  brokers: ["+shared.kafka.Addr()+"]", "  group: "+s.name,
-		fmt.Sprintf("  readings: ['%s:%s:%d']", s.readingsTopic(), format, partitions),
+		fmt.Sprintf("  readings: ['%s:%s:%d:murmur2']", s.readingsTopic(), format, partitions),
 		"  reference_topic: "+s.name+".reference", "  state_topic: "+s.name+".state", "  rejects_topic: "+s.rejectsTopic(),
 		"  session_timeout: 10s", "  heartbeat_interval: 500ms",
 		"clickhouse:", "  addr: ["+shared.storeAddr+"]", "  password_file: "+shared.passwordFile, "  database: "+s.name,

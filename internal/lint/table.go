@@ -41,7 +41,7 @@ func table() map[string]rule {
 			also: []string{"math/big"}, // its rationals are what makes it obvious
 		},
 
-		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
+		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/snapshot", "engine/slab", "internal/murmur2"}, why: "the stream machine and its protocol"},
 		"engine/commit":   {exact: true, why: "the text beside a committed offset: a format of its own, and engine is large"},
 		"engine/slab":     {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "a shard's memory: the table of sessions has nothing to do with the protocol, and engine is large"},
 		"engine/snapshot": {exact: true, imports: []string{"rating"}, why: "the state's bytes"},
@@ -66,7 +66,7 @@ func table() map[string]rule {
 		"billing/invoice": {exact: true, imports: []string{"rating", "rating/ocpi"}, why: "invoices from final sessions"},
 		"billing/payment": {exact: true, imports: []string{"billing/invoice", "billing/vault"}, why: "payments"},
 
-		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp"}, why: "networks with known truth; its producer is an interface"},
+		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp", "internal/murmur2"}, why: "networks with known truth; its producer is an interface"},
 		"bench": {
 			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts", "internal/secret", "internal/reference"},
 			why:     "measures the whole pipe",
@@ -78,6 +78,7 @@ func table() map[string]rule {
 		"internal/reference":   {imports: []string{"engine", "rating/ocpi"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
 		"internal/config":      {imports: []string{"internal/certs", "internal/secret"}, why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
+		"internal/murmur2":     {exact: true, why: "the partition that Kafka's own producer gives a key"},
 		"internal/invariant":   {why: "bugs and assertions"},
 		"internal/secret":      {why: "a text that is never shown"},
 		"internal/certs":       {why: "TLS certificates: made, read, and what is wrong with them; for whoever connects or serves"},

@@ -1,15 +1,15 @@
-package loadgen
+package murmur2
 
 import "encoding/binary"
 
 // Partition is the partition that Kafka's default partitioner (BuiltInPartitioner.partitionForKey of the Java
 // client) gives a record with this key. partitions must be positive. key is only read.
 func Partition(key []byte, partitions int32) int32 {
-	return int32(murmur2(key)&0x7fffffff) % partitions
+	return int32(sum(key)&0x7fffffff) % partitions
 }
 
-// murmur2 is the 32-bit MurmurHash2 with the seed of org.apache.kafka.common.utils.Utils.murmur2.
-func murmur2(key []byte) uint32 {
+// sum is the 32-bit MurmurHash2 with the seed of org.apache.kafka.common.utils.Utils.murmur2.
+func sum(key []byte) uint32 {
 	const (
 		seed = 0x9747b28c
 		m    = 0x5bd1e995
