@@ -243,7 +243,9 @@ func TestHalts(t *testing.T) {
 	}, "plan-gap", "does not follow offset")
 	f("the planned block is there with other rows", true, func(t *testing.T, w *world, _ *Engine) {
 		last := w.blocks[len(w.blocks)-1]
-		w.edit(t, func(c *Commit, m *Metadata) { c.Offset, m.Plans = last.First, []Plan{{First: last.First, Last: last.Last}} })
+		w.edit(t, func(c *Commit, m *Metadata) {
+			c.Offset, m.Plans = last.First, []Plan{{First: last.First, Last: last.Last}}
+		})
 		for i := range w.charges {
 			if w.charges[i].block == last.First {
 				w.charges[i].c.InclMicros++
