@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestPipe(t *testing.T) {
 	cfg := DefaultPipe()
 	cfg.Ends = testEnds(t)
 	cfg.Readings, cfg.ChargePoints, cfg.Partitions, cfg.Warmups, cfg.Runs = 20_000, 100, 4, 0, 2
-	cfg.ProfileDir = t.TempDir()
+	cfg.ProfileDir = filepath.Join(t.TempDir(), "made", "by", "the run")
 	r, err := RunPipe(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

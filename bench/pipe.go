@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -63,6 +64,11 @@ const pipeGoalNs = 600
 func RunPipe(ctx context.Context, cfg PipeConfig) (res *PipeResult, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	if cfg.ProfileDir != "" { // before anything starts: the engine would look for it again and again
+		if err := os.MkdirAll(cfg.ProfileDir, 0o755); err != nil {
+			return nil, fmt.Errorf("folder for profiles: %w", err)
+		}
 	}
 	n, untilMs, err := cfg.network()
 	if err != nil {
