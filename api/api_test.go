@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/engine/ends"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -27,6 +28,7 @@ type fake struct {
 	err     error // of Session and Dearest
 	ready   error
 	stats   []engine.PartitionStats
+	ends    []ends.State
 	askedID string
 	askedN  int
 }
@@ -43,6 +45,7 @@ func (f *fake) Dearest(_ context.Context, n int) ([]engine.SessionView, error) {
 
 func (f *fake) Ready() error                   { return f.ready }
 func (f *fake) Stats() []engine.PartitionStats { return f.stats }
+func (f *fake) Ends() []ends.State             { return f.ends }
 
 // example is the session of docs/API.md.
 func example() engine.SessionView {
@@ -193,6 +196,9 @@ func TestHealth(t *testing.T) {
 	f(down, "/healthz", http.StatusOK, "alive") // a halt is no reason to be killed: a restart changes nothing
 	f(down, "/readyz", http.StatusServiceUnavailable, "plan-gap")
 	f(&fake{}, "/readyz", http.StatusOK, "ready")
+	full := ends.State{End: ends.Store, State: ends.FaultFull, Since: time.UnixMilli(1_767_597_428_849), Detail: "no room", Do: "make room"}
+	f(&fake{ends: []ends.State{full}}, "/readyz", http.StatusServiceUnavailable, "store is full since 2026-01-05T07:17:08Z: no room; what to do: make room")
+	f(&fake{ends: []ends.State{{End: ends.Store, State: ends.FaultNone}}}, "/readyz", http.StatusOK, "ready")
 	f(&fake{}, "/", http.StatusOK, "/v1/sessions/{id}")
 	f(&fake{}, "/nothing", http.StatusNotFound, "no such path")
 	f(&fake{}, "/debug/pprof/", http.StatusOK, "goroutine")
@@ -233,7 +239,7 @@ func TestMetrics(t *testing.T) {
 		"wattline_lag_messages": "15", "wattline_watermark_seconds": "12.5", "wattline_durable_watermark_seconds": "13.5", "wattline_blocks_total": "14",
 		"wattline_rows_total": "15", "wattline_snapshots_total": "16", "wattline_snapshot_fallbacks_before_total": "19",
 		"wattline_snapshot_fallbacks_ledger_total": "20", "wattline_rating_seconds_total": "17", "wattline_halted_partitions": "0",
-		"wattline_ready": "1", "wattline_build_info": "1", "wattline_recoveries_total": "18",
+		"wattline_ready": "1", "wattline_build_info": "1", "wattline_recoveries_total": "18", "wattline_failing_partitions": "0",
 		"wattline_snapshot_stall_seconds_total": "21", "wattline_snapshot_stall_seconds_max": "0.002",
 	}
 	if d := cmp.Diff(want, got); d != "" {
@@ -249,6 +255,29 @@ func TestMetrics(t *testing.T) {
 	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, End: -1, Halted: "plan-gap"}}})
 	if d := cmp.Diff(map[string]string{"wattline_halted_partitions": "1", "wattline_ready": "0", "wattline_build_info": "1"}, got); d != "" {
 		t.Errorf("metrics of a halted partition (-want +got)\n%s", d)
+	}
+}
+
+// TestEndMetrics: an end has a line for each state that it could be in, so that a query for one never finds nothing.
+func TestEndMetrics(t *testing.T) {
+	r := get(t, &fake{ends: []ends.State{{End: ends.Store, State: ends.FaultFull, Changes: 3, Errors: 9, Waiting: 2}}}, "/metrics")
+	var got []string
+	for line := range strings.Lines(r.Body.String()) {
+		if strings.HasPrefix(line, "wattline_end_") || strings.HasPrefix(line, "wattline_ready") {
+			got = append(got, strings.TrimSpace(line))
+		}
+	}
+	want := []string{`wattline_end_changes_total{end="store"} 3`, `wattline_end_errors_total{end="store"} 9`}
+	for _, f := range []string{"denied", "failing", "full", "ok", "overloaded", "read-only", "schema", "slow", "too-many-parts", "unreachable"} {
+		n := "0"
+		if f == "full" {
+			n = "1"
+		}
+		want = append(want, `wattline_end_state{end="store",state="`+f+`"} `+n)
+	}
+	want = append(want, `wattline_end_waiting{end="store"} 2`, "wattline_ready 0")
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/engine/ends"
 )
 
 // metric is one figure of a partition.
@@ -22,16 +23,20 @@ type collector struct {
 	version string
 	metrics []metric
 	halted  *prometheus.Desc
+	failing *prometheus.Desc
 	ready   *prometheus.Desc
+	end     endDescs
 	build   *prometheus.Desc
 }
 
 func newCollector(health Health, version string) *collector {
 	c := &collector{
 		health: health, version: version,
-		halted: prometheus.NewDesc("wattline_halted_partitions", "1: the partition stands still until an operator acts; the reason is in the log and in /readyz.", []string{"topic", "partition"}, nil),
-		ready:  prometheus.NewDesc("wattline_ready", "1: in the consumer group and no partition halted.", nil, nil),
-		build:  prometheus.NewDesc("wattline_build_info", "1, with the version.", []string{"version"}, nil),
+		halted:  prometheus.NewDesc("wattline_halted_partitions", "1: the partition stands still until an operator acts; the reason is in the log and in /readyz.", []string{"topic", "partition"}, nil),
+		failing: prometheus.NewDesc("wattline_failing_partitions", "1: the partition failed and is started again, less and less often; the reason is in the log and in /readyz.", []string{"topic", "partition"}, nil),
+		ready:   prometheus.NewDesc("wattline_ready", "1: in the consumer group, every partition rates, and every end works.", nil, nil),
+		end:     newEndDescs(),
+		build:   prometheus.NewDesc("wattline_build_info", "1, with the version.", []string{"version"}, nil),
 	}
 	count := func(name, help string, value func(*engine.PartitionStats) int64) {
 		c.add(name, help, prometheus.CounterValue, func(s *engine.PartitionStats) (float64, bool) { return float64(value(s)), true })
@@ -88,8 +93,10 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- c.metrics[i].desc
 	}
 	ch <- c.halted
+	ch <- c.failing
 	ch <- c.ready
 	ch <- c.build
+	c.end.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -100,14 +107,46 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		if s.Halted != "" {
 			continue // it has no figures any more
 		}
+		ch <- prometheus.MustNewConstMetric(c.failing, prometheus.GaugeValue, truth(s.Failing != ""), labels...)
 		for i := range c.metrics {
 			if v, ok := c.metrics[i].value(&s); ok {
 				ch <- prometheus.MustNewConstMetric(c.metrics[i].desc, c.metrics[i].kind, v, labels...)
 			}
 		}
 	}
-	ch <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, truth(c.health.Ready() == nil))
+	ch <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, truth(notReady(c.health) == nil))
+	for _, e := range c.health.Ends() {
+		c.end.collect(ch, &e)
+	}
 	ch <- prometheus.MustNewConstMetric(c.build, prometheus.GaugeValue, 1, c.version)
+}
+
+// endDescs are the figures of an end.
+type endDescs struct{ state, changes, errors, waiting *prometheus.Desc }
+
+func newEndDescs() endDescs {
+	return endDescs{
+		state:   prometheus.NewDesc("wattline_end_state", "1 for the state that the end is in, 0 for the others. An end is what the engine is connected to.", []string{"end", "state"}, nil),
+		changes: prometheus.NewDesc("wattline_end_changes_total", "Changes of the end's state.", []string{"end"}, nil),
+		errors:  prometheus.NewDesc("wattline_end_errors_total", "Calls of the end that failed, also those that the next try mended.", []string{"end"}, nil),
+		waiting: prometheus.NewDesc("wattline_end_waiting", "Calls of the end that fail or hang now.", []string{"end"}, nil),
+	}
+}
+
+func (d *endDescs) describe(ch chan<- *prometheus.Desc) {
+	ch <- d.state
+	ch <- d.changes
+	ch <- d.errors
+	ch <- d.waiting
+}
+
+func (d *endDescs) collect(ch chan<- prometheus.Metric, e *ends.State) {
+	for _, f := range ends.Faults() {
+		ch <- prometheus.MustNewConstMetric(d.state, prometheus.GaugeValue, truth(f == e.State), e.End, string(f))
+	}
+	ch <- prometheus.MustNewConstMetric(d.changes, prometheus.CounterValue, float64(e.Changes), e.End)
+	ch <- prometheus.MustNewConstMetric(d.errors, prometheus.CounterValue, float64(e.Errors), e.End)
+	ch <- prometheus.MustNewConstMetric(d.waiting, prometheus.GaugeValue, float64(e.Waiting), e.End)
 }
 
 func truth(yes bool) float64 {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/engine/ends"
 )
 
 // Sessions answers questions about running sessions. *engine.Engine does. Both may be called by many requests at
@@ -33,6 +34,20 @@ type Health interface {
 	Ready() error
 	// Stats returns where every partition stands.
 	Stats() []engine.PartitionStats
+	// Ends returns how what the engine is connected to is.
+	Ends() []ends.State
+}
+
+// notReady says why the engine is of no use now; nil: it is. An end that is away counts, for nothing becomes durable
+// then; running sessions can be asked for all the same.
+func notReady(h Health) error {
+	errs := []error{h.Ready()}
+	for _, e := range h.Ends() {
+		if e.State != ends.FaultNone {
+			errs = append(errs, fmt.Errorf("%s is %s since %s: %s; what to do: %s", e.End, e.State, e.Since.UTC().Format(time.RFC3339), e.Detail, e.Do))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 var (

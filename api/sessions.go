@@ -177,7 +177,7 @@ func (h *handler) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
-	if err := h.cfg.Health.Ready(); err != nil {
+	if err := notReady(h.cfg.Health); err != nil {
 		h.unavailable(w, err)
 		return
 	}

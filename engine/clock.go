@@ -1,44 +1,16 @@
 package engine
 
 import (
-	"context"
 	"errors"
-	"time"
+
+	"github.com/wattline/wattline/engine/ends"
 )
 
 // Clock is the time of day for what decides no row: block age, retries, back-off.
-type Clock interface {
-	Now() time.Time
-	// After returns a channel that gets the time once d has passed.
-	After(d time.Duration) <-chan time.Time
-}
+type Clock = ends.Clock
 
 // SystemClock is the machine's clock.
-type SystemClock struct{}
-
-// Now returns time.Now.
-func (SystemClock) Now() time.Time { return time.Now() }
-
-// After returns time.After.
-func (SystemClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
-
-// backoff doubles the wait between attempts up to a bound.
-type backoff struct{ next, max time.Duration }
-
-func newBackoff(most time.Duration) *backoff {
-	return &backoff{next: min(100*time.Millisecond, most), max: most}
-}
-
-func (b *backoff) sleep(ctx context.Context, c Clock) error {
-	d := b.next
-	b.next = min(2*b.next, b.max)
-	select {
-	case <-c.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
+type SystemClock = ends.SystemClock
 
 func isHalt(err error) bool {
 	var h *Halt

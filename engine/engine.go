@@ -12,6 +12,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wattline/wattline/engine/config"
+	"github.com/wattline/wattline/engine/ends"
+)
+
+// Config is what an Engine can be told, Partitioner a part of it: package engine/config.
+type (
+	Config      = config.Config
+	Partitioner = config.Partitioner
 )
 
 // Ends are what an Engine is connected to.
@@ -27,6 +36,9 @@ type Ends struct {
 	Reference DecodeReference
 	// Membership tells when questions may be answered. Nil: nobody else ever has our partitions.
 	Membership Membership
+	// StoreProbe and GroupProbe are asked now and then whether ClickHouse and the group's coordinator answer, so that
+	// an engine without work notices too. Default: nobody is asked.
+	StoreProbe, GroupProbe ends.Prober
 	// Installation makes the first record of a reference log that has none: a new hash key.
 	Installation func() (Message, error)
 	Logger       *slog.Logger
@@ -53,6 +65,8 @@ type Engine struct {
 	images atomic.Int32  // that are being made
 	always chan struct{} // closed
 
+	ends *ends.Set
+
 	mu         sync.Mutex
 	parts      map[Partition]*partition
 	leaving    map[Partition]*partition // dropped, not ended yet: its successor waits for it
@@ -60,6 +74,7 @@ type Engine struct {
 	generation int32
 	thin       map[Partition]bool
 	halted     map[Partition]error
+	failing    *ends.Restarts[Partition]
 	joined     bool
 	recoveries map[Partition]int64 // of this process's life
 }
@@ -71,13 +86,14 @@ func New(cfg Config, ends Ends) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		cfg: cfg, source: ends.Source, committer: ends.Committer, producer: ends.Producer, logs: ends.Logs, sink: ends.Sink,
-		ledger: ends.Ledger, clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference),
+		cfg: cfg, source: ends.Source, committer: ends.Committer, logs: ends.Logs, sink: ends.Sink,
+		clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference),
 		install: ends.Installation, log: ends.Logger, membership: ends.Membership,
 		parts: map[Partition]*partition{}, leaving: map[Partition]*partition{}, thin: map[Partition]bool{}, halted: map[Partition]error{},
 		recoveries: map[Partition]int64{}, always: make(chan struct{}),
 	}
 	close(e.always)
+	e.watch(ends)
 	return e, nil
 }
 
@@ -93,6 +109,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var follower sync.WaitGroup
 	follower.Go(func() { e.follow(ctx) })
 	defer follower.Wait()
+	e.ends.Probe(ctx, &follower)
 	next := make(chan Assignment)
 	failed := make(chan error, 1)
 	sourceCtx, leave := context.WithCancel(ctx)
@@ -124,6 +141,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			stop(err)
 			return errors.Join(fmt.Errorf("consumer group: %w", err), e.stop())
 		case <-watch:
+			e.ends.Look(e.backlog)
 			if err := e.reap(work); err != nil {
 				stop(err)
 				return errors.Join(err, e.stop())
@@ -161,22 +179,20 @@ func (e *Engine) prepare(ctx context.Context) error {
 
 // follow keeps the reference, and the ends of the logs, up to date.
 func (e *Engine) follow(ctx context.Context) {
-	failing := false
 	for {
 		select {
 		case <-e.clock.After(e.cfg.ReferencePoll):
 		case <-ctx.Done():
 			return
 		}
+		call := e.ends.Reference.Begin()
 		err := e.ref.Follow(ctx, e.logs, e.cfg.ReferenceTopic)
+		call.Done()
 		if ctx.Err() != nil {
 			return
 		}
+		e.ends.Reference.Note(e.cfg.ReferenceTopic, err)
 		e.measureLag(ctx) // bounded: a partition without a leader holds up nobody's tariffs
-		if (err != nil) != failing {
-			failing = err != nil
-			e.log.Warn("reference log", "readable", !failing, "error", err)
-		}
 	}
 }
 
@@ -211,8 +227,13 @@ func (e *Engine) assign(ctx context.Context, a Assignment) {
 			delete(e.halted, p)
 		}
 	}
+	for _, p := range e.failing.All() {
+		if missed || !slices.Contains(a.Partitions, p) {
+			e.failing.Forget(p)
+		}
+	}
 	for _, p := range a.Partitions {
-		if e.parts[p] == nil && e.halted[p] == nil {
+		if _, failed := e.failing.Of(p); !failed && e.parts[p] == nil && e.halted[p] == nil {
 			c := newPartition(e, p)
 			e.parts[p] = c
 			c.start(ctx, e.leaving[p])
@@ -235,22 +256,25 @@ func (e *Engine) reap(ctx context.Context) error {
 			continue
 		}
 		delete(e.parts, p)
-		switch {
-		case errors.Is(c.err, ErrFenced):
-			return fmt.Errorf("%w: %s; give each engine its own engine.id and start this one again", ErrFenced, e.cfg.EngineID)
-		case isHalt(c.err):
-			e.halted[p] = c.err
-			e.log.Error("partition halted", "error", c.err)
-		case !slices.Contains(e.owned, p):
-			// It was lost, and the group has said so.
-		default:
+		err := c.err
+		if !isHalt(err) && !errors.Is(err, ErrFenced) && slices.Contains(e.owned, p) {
 			// A lost one, too: it left and came back, and what it has in memory is of before.
-			e.log.Warn("partition starts again", "partition", p.String(), "error", c.err)
-			again := newPartition(e, p)
-			e.parts[p] = again
-			again.start(ctx, nil)
+			err = e.noteFailure(c)
+		}
+		var halt *Halt
+		switch {
+		case errors.Is(err, ErrFenced):
+			return fmt.Errorf("%w: %s; give each engine its own engine.id and start this one again", ErrFenced, e.cfg.EngineID)
+		case errors.As(err, &halt):
+			e.halted[p] = err
+			e.failing.Forget(p)
+			e.log.Error("partition halted", "error", err)
+			if panicked(err) {
+				e.log.Error("partition panicked", "partition", p.String(), "stack", string(halt.Stack))
+			}
 		}
 	}
+	e.tryAgain(ctx)
 	return nil
 }
 
@@ -326,9 +350,13 @@ func (e *Engine) Ready() error {
 	}
 	var down []string
 	for p, c := range e.parts {
-		if !c.rating.Load() {
+		if _, failed := e.failing.Of(p); !failed && !c.rating.Load() {
 			down = append(down, p.String()+" is not rating yet")
 		}
+	}
+	for _, p := range e.failing.All() {
+		f, _ := e.failing.Of(p)
+		down = append(down, fmt.Sprintf("%s failed %d times since %s and is tried again: %v", p, f.Tries, f.Since.UTC().Format(time.RFC3339), f.Err))
 	}
 	for _, err := range e.halted {
 		down = append(down, err.Error())

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wattline/wattline/engine/ends"
+
 	"github.com/wattline/wattline/rating"
 )
 
@@ -116,9 +118,14 @@ func TestRunbook(t *testing.T) {
 			}
 		}
 	}
+	halts := len(reasons)
+	reasons = append(reasons, "kafka-unreachable")
+	for _, fault := range ends.Faults()[1:] {
+		reasons = append(reasons, "store-"+string(fault))
+	}
 	slices.Sort(reasons)
 	reasons = slices.Compact(reasons)
-	if len(reasons) < 12 {
+	if halts < 12 || len(reasons) < 12 {
 		t.Fatalf("only %v found: where are the others?", reasons)
 	}
 	index, err := os.ReadFile("../docs/runbook/README.md")
@@ -143,7 +150,11 @@ func TestRunbook(t *testing.T) {
 			continue
 		}
 		at := 0
-		for _, part := range []string{"# Halt: " + r + "\n", "\n## What it means\n", "\n## How it came\n", "\n## What to do\n\n1. ", "\n## What not to do\n\n- "} {
+		title := "# Halt: "
+		if strings.HasPrefix(r, "store-") || strings.HasPrefix(r, "kafka-") {
+			title = "# State: "
+		}
+		for _, part := range []string{title + r + "\n", "\n## What it means\n", "\n## How it came\n", "\n## What to do\n\n1. ", "\n## What not to do\n\n- "} {
 			n := strings.Index(string(page)[at:], part)
 			if n < 0 {
 				t.Errorf("%s.md has no %q in its place", r, strings.TrimSpace(part))

@@ -92,14 +92,14 @@ func (s *shard) release(ss *snapshot.Session, h *snapshot.Held) {
 		return
 	}
 	ss.Rate = rating.State{}
-	plan.Start(&ss.Rate, points[0], s.cfg.sliceMs())
+	plan.Start(&ss.Rate, points[0], s.cfg.RatedSliceMs())
 	s.out = s.out[:0]
 	for _, pt := range points[1:] {
 		n := 0
 		for n < len(changes) && changes[n].AtMs <= pt.AtMs {
 			n++
 		}
-		s.out = plan.Advance(&ss.Rate, pt, changes[:n], s.cfg.sliceMs(), s.out)
+		s.out = plan.Advance(&ss.Rate, pt, changes[:n], s.cfg.RatedSliceMs(), s.out)
 		changes = changes[n:]
 	}
 	ss.Status = uint8(activeStatus(ss.Rate.Charge))

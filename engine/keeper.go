@@ -64,7 +64,7 @@ func (c *partition) newKeeper(durable int64, m *Metadata, from loaded) *keeper {
 		k.before, k.books = SnapshotRef{}, booksSince(k.books, k.snapshot.Offset)
 	}
 	c.named.Store(int32(len(k.books)))
-	k.settler = &settler{cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, fence: k.fence}
+	k.settler = &settler{cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, store: c.e.ends.Store, fence: k.fence}
 	return k
 }
 
@@ -156,7 +156,7 @@ func (k *keeper) launch(ctx context.Context, b closedBlock) error {
 		return err
 	}
 	go func() {
-		f.err = k.settler.settle(ctx, f.block, f.recovered)
+		f.err = k.c.guard(func() error { return k.settler.settle(ctx, f.block, f.recovered) })
 		k.done <- f
 	}()
 	k.shoot(ctx, f.block.image)

@@ -79,7 +79,7 @@ func (c *partition) start(ctx context.Context, before *partition) {
 		if before != nil {
 			<-before.ended
 		}
-		err := c.main(ctx)
+		err := c.guard(func() error { return c.main(ctx) })
 		c.cancel(err)
 		if err != nil && !errors.Is(err, context.Canceled) {
 			c.err = err
@@ -101,13 +101,18 @@ func (c *partition) main(ctx context.Context) error {
 	plans := k.plans // the keeper shortens its own list
 	kept := make(chan error, 1)
 	go func() {
-		err := k.keep(ctx)
-		if err != nil {
+		err := c.guard(func() error { return k.keep(ctx) })
+		if panicked(err) {
+			_ = k.wait(err)
+		} else if err != nil {
 			c.cancel(err)
 		}
 		kept <- err
 	}()
-	err = c.run(ctx, plans)
+	err = c.guard(func() error { return c.run(ctx, plans) })
+	if panicked(err) {
+		c.cancel(err) // what the shard has handed over is not to be trusted either
+	}
 	c.shard.dropImage() // of a run that failed
 	defer c.endImage()
 	close(c.closed)
@@ -144,10 +149,10 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 			c.stepImage()
 		case b, ok := <-c.feed.Batches():
 			if !ok {
-				return c.feedError()
+				return c.leave(ctx, c.feedError())
 			}
 			if err := c.rate(ctx, b); err != nil {
-				return err
+				return c.leave(ctx, err)
 			}
 		case ask := <-c.questions:
 			ask(c.shard)
@@ -158,6 +163,17 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// leave ends the partition at what can not be read: what came before it is made durable first, since nobody knows
+// when it goes on.
+func (c *partition) leave(ctx context.Context, err error) error {
+	if errors.Is(err, ErrUnreadable) {
+		if cerr := c.closeBlock(ctx, true); cerr != nil {
+			return cerr
+		}
+	}
+	return err
 }
 
 func (c *partition) feedError() error {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wattline/wattline/engine/ends"
 	"github.com/wattline/wattline/engine/snapshot"
 )
 
@@ -77,7 +78,7 @@ func (c *chunks) produce() error {
 	if len(c.msgs) == 0 {
 		return nil
 	}
-	for wait := newBackoff(c.w.cfg.InsertBackoffMax); ; {
+	for wait := ends.NewBackoff(c.w.cfg.InsertBackoffMax); ; {
 		at, err := c.w.producer.Produce(c.ctx, c.w.cfg.StateTopic, c.p.Number, c.msgs)
 		if err == nil {
 			if c.ref.At < 0 {
@@ -87,7 +88,7 @@ func (c *chunks) produce() error {
 			return nil
 		}
 		c.w.log.Warn("snapshot chunk not produced, trying again", "partition", c.p.String(), "error", err)
-		if err := wait.sleep(c.ctx, c.w.clock); err != nil {
+		if err := wait.Sleep(c.ctx, c.w.clock); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wattline/wattline/engine/ends"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -97,11 +98,15 @@ func (c *partition) ask(ctx context.Context, late <-chan time.Time, fn func(*sha
 		return ErrCatchingUp
 	}
 	answered := make(chan struct{})
-	question := func(s *shard) { fn(s); close(answered) }
+	var failure error
+	question := func(s *shard) {
+		defer close(answered)
+		failure = ends.Guard(func() error { fn(s); return nil }) // a question must not stop a partition
+	}
 	select {
 	case c.questions <- question:
 		<-answered
-		return nil
+		return failure
 	case <-c.ended: // it moved away, or begins anew
 		return ErrCatchingUp
 	case <-late:
@@ -195,6 +200,7 @@ type PartitionStats struct {
 	Recoveries                                         int64  // of the partition by this process, since it started
 	FallbackBefore, FallbackLedger                     int64  // 1: made from the snapshot before, from no snapshot
 	Halted                                             string // why it stands still; empty when it does not
+	Failing                                            string // why it is started again and again; empty when it is not
 }
 
 // Stats returns where every partition stands, in order.
@@ -216,6 +222,15 @@ func (e *Engine) Stats() []PartitionStats {
 			st.FallbackBefore, st.FallbackLedger = s.FallbackBefore.Load(), s.FallbackLedger.Load()
 		}
 		out = append(out, st)
+	}
+	for _, p := range e.failing.All() {
+		f, _ := e.failing.Of(p)
+		i := slices.IndexFunc(out, func(s PartitionStats) bool { return s.Partition == p })
+		if i < 0 {
+			i = len(out)
+			out = append(out, PartitionStats{Partition: p, End: -1})
+		}
+		out[i].Failing = f.Err.Error()
 	}
 	for p, err := range e.halted {
 		out = append(out, PartitionStats{Partition: p, End: -1, Halted: err.Error(), Recoveries: e.recoveries[p]})

@@ -171,7 +171,7 @@ func (s *shard) point(ss *snapshot.Session, atMs, registerMwh, power, current in
 	}
 	was := ss.Status
 	ss.Status = uint8(activeStatus(state))
-	s.out = s.plans.info[ss.Plan].plan.Advance(&ss.Rate, pt, changes, s.cfg.sliceMs(), s.out[:0])
+	s.out = s.plans.info[ss.Plan].plan.Advance(&ss.Rate, pt, changes, s.cfg.RatedSliceMs(), s.out[:0])
 	if len(s.out) != 0 || was != ss.Status {
 		s.emit(ss, s.out)
 		s.version(ss)
@@ -196,7 +196,7 @@ func (s *shard) begin(ss *snapshot.Session, pt rating.Point) {
 		return
 	}
 	ss.Status = uint8(activeStatus(pt.State))
-	s.plans.info[ss.Plan].plan.Start(&ss.Rate, pt, s.cfg.sliceMs())
+	s.plans.info[ss.Plan].plan.Start(&ss.Rate, pt, s.cfg.RatedSliceMs())
 }
 
 // change notes a change of state between two register values.

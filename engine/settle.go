@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/wattline/wattline/engine/ends"
 )
 
 // planTTL is how old a plan may be when an insert of it is tried: after it the plan is committed again, which a
@@ -22,6 +24,7 @@ type settler struct {
 	producer Producer
 	clock    Clock
 	log      *slog.Logger
+	store    *ends.End // is told how inserts go
 	// fence commits the plan again: it fails when the partition is not ours any longer.
 	fence func(context.Context) error
 }
@@ -47,13 +50,13 @@ func (w *settler) settle(ctx context.Context, b *Block, recovered bool) error {
 }
 
 func (w *settler) produceRejects(ctx context.Context, b *Block) error {
-	for wait := newBackoff(w.cfg.InsertBackoffMax); ; {
+	for wait := ends.NewBackoff(w.cfg.InsertBackoffMax); ; {
 		_, err := w.producer.Produce(ctx, w.cfg.RejectsTopic, 0, b.Rejects)
 		if err == nil {
 			return nil
 		}
-		w.log.Warn("rejects not produced, trying again", "partition", b.Row.Partition.String(), "error", err)
-		if err := wait.sleep(ctx, w.clock); err != nil {
+		w.log.Debug("rejects not produced, trying again", "error", err)
+		if err := wait.Sleep(ctx, w.clock); err != nil {
 			return err
 		}
 	}
@@ -100,11 +103,14 @@ func (in *Insert) want() Sums {
 func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planned *time.Time) error {
 	token, prefix := in.Token, queryPrefix(in.Token)
 	vain := 0
-	wait := newBackoff(w.cfg.InsertBackoffMax)
+	wait := ends.NewBackoff(w.cfg.InsertBackoffMax)
+	call := w.store.Begin()
+	defer call.Done()
 	for attempt := 1; ; attempt++ {
 		if err := w.freshen(ctx, planned); err != nil {
 			return err
 		}
+		call.Again()
 		if attempt > 1 || recovered {
 			there, err := w.there(ctx, in, prefix)
 			if err != nil && isHalt(err) {
@@ -114,8 +120,8 @@ func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planne
 				return nil
 			}
 			if err != nil {
-				w.log.Warn("read-back failed, trying again", "token", in.Token, "attempt", attempt, "error", err)
-				if err := wait.sleep(ctx, w.clock); err != nil {
+				call.Failed(err)
+				if err := wait.Sleep(ctx, w.clock); err != nil {
 					return err
 				}
 				continue
@@ -138,7 +144,9 @@ func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planne
 			if there || rerr != nil && isHalt(rerr) {
 				return rerr
 			}
-			if rerr == nil {
+			if rerr != nil {
+				call.Failed(rerr)
+			} else {
 				vain++
 				w.log.Warn("token was noted without rows, inserting under the next", "token", in.Token, "next", vain)
 				if vain == 1 {
@@ -146,9 +154,9 @@ func (w *settler) insert(ctx context.Context, in *Insert, recovered bool, planne
 				}
 			}
 		default:
-			w.log.Warn("insert failed, trying again", "token", in.Token, "attempt", attempt, "error", err)
+			call.Failed(err)
 		}
-		if err := wait.sleep(ctx, w.clock); err != nil {
+		if err := wait.Sleep(ctx, w.clock); err != nil {
 			return err
 		}
 	}

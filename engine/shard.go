@@ -119,7 +119,7 @@ type planInfo struct {
 func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key HashKey) *shard {
 	return &shard{
 		partition: p, cfg: cfg, decoders: decoders, ref: ref,
-		sessions: slab.NewTable(), hash: newHasher(key), maxGapMs: cfg.maxGapMs(),
+		sessions: slab.NewTable(), hash: newHasher(key), maxGapMs: cfg.MaxGapMs(),
 		source: sourceOf(p), parts: cfg.Partitioners[p.Topic],
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
 		names: newNames(), places: newInterned[snapshot.Place, placeInfo](), plans: newInterned[snapshot.Plan, planInfo](),
@@ -333,10 +333,10 @@ func (s *shard) check(r *rating.Reading) string {
 		return "no charge point: neither in the message nor as the record's key"
 	case len(r.ChargePoint) > MaxChargePoint:
 		return fmt.Sprintf("charge point of %d bytes, at most %d", len(r.ChargePoint), MaxChargePoint)
-	case s.parts.Hash != "" && s.parts.of(r.ChargePoint) != s.partition.Number:
+	case s.parts.Hash != "" && s.parts.Of(r.ChargePoint) != s.partition.Number:
 		// The quick path need not ask: no session of a stray ever opened.
 		return fmt.Sprintf("wrong_partition: charge point %q is of partition %d by %s of %d, and came through %d", r.ChargePoint,
-			s.parts.of(r.ChargePoint), s.parts.Hash, s.parts.Partitions, s.partition.Number)
+			s.parts.Of(r.ChargePoint), s.parts.Hash, s.parts.Partitions, s.partition.Number)
 	case len(r.Transaction) > snapshot.MaxTransaction:
 		return fmt.Sprintf("transaction id of %d bytes, at most %d", len(r.Transaction), snapshot.MaxTransaction)
 	case len(r.MessageID) > snapshot.MaxTransaction:
@@ -377,7 +377,7 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 	if s.tracer != nil {
 		s.tracer.Point(ss, pt, nil)
 	}
-	s.out = s.plans.info[ss.Plan].plan.Advance(&ss.Rate, pt, nil, s.cfg.sliceMs(), s.out[:0])
+	s.out = s.plans.info[ss.Plan].plan.Advance(&ss.Rate, pt, nil, s.cfg.RatedSliceMs(), s.out[:0])
 	if len(s.out) != 0 {
 		s.emit(ss, s.out)
 		s.version(ss)

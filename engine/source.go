@@ -27,7 +27,7 @@ type Record struct {
 // gives are data records at or above the wanted offset, in order of offset.
 type Batch interface {
 	// Read fills dst with the next records and returns how many; 0 means that the batch is used up. An error
-	// (bad CRC, unknown codec, decompression bomb) stops the partition: nothing after it is readable.
+	// (bad CRC, unknown codec, decompression bomb: ErrUnreadable) stops the partition: nothing after it is readable.
 	Read(dst []Record) (int, error)
 	// NextOffset is where the partition stands once the batch is used up: also past records that were skipped.
 	NextOffset() int64
@@ -121,6 +121,7 @@ type Halt struct {
 	Partition Partition
 	Detail    string // what was found, with figures
 	Do        string // what an operator does now
+	Stack     []byte // of a panic, for the log
 }
 
 func (h *Halt) Error() string {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -213,14 +214,25 @@ func openStore(ctx context.Context, cfg clickhouse.Config, log *slog.Logger) (st
 	return store, err
 }
 
-// untilDone calls do each second until it succeeds, its error is one that trying again cannot mend, or ctx ends.
-func untilDone(ctx context.Context, log *slog.Logger, what string, do func() error) error {
+// untilDone tries until fn works, an error comes that stays until somebody acts, or ctx ends. It says so when the
+// store is not there at once, and when it is.
+func untilDone(ctx context.Context, log *slog.Logger, what string, fn func() error) error {
+	began, tries := time.Now(), 0
 	for {
-		err := do()
-		if err == nil || errors.Is(err, clickhouse.ErrRefused) || errors.Is(err, clickhouse.ErrNewerSchema) || ctx.Err() != nil {
+		err := fn()
+		tries++
+		if err == nil && tries > 1 {
+			log.Info("store answers", "what", what, "lasted", time.Since(began).Round(time.Millisecond), "tries", tries)
+		}
+		if err == nil || ctx.Err() != nil || slices.ContainsFunc(
+			[]error{clickhouse.ErrRefused, clickhouse.ErrProtocol, clickhouse.ErrNewerSchema}, func(e error) bool { return errors.Is(err, e) }) {
 			return err
 		}
-		log.Warn("store does not do it, will be tried again", "what", what, "error", err)
+		level := slog.LevelDebug
+		if tries == 1 {
+			level = slog.LevelWarn
+		}
+		log.Log(ctx, level, "store does not answer, is tried again each second until it does", "what", what, "error", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -331,7 +343,7 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 	n.engine, err = engine.New(ec, engine.Ends{
 		Source: group, Committer: group, Producer: n.client.Producer(), Logs: n.client, Sink: n.store, Ledger: n.store,
 		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: reference.Decode, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
-		Logger: n.log, Membership: group,
+		Logger: n.log, Membership: group, StoreProbe: n.store, GroupProbe: group,
 	})
 	if err != nil {
 		return "", nil, errors.Join(err, group.Close())

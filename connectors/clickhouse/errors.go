@@ -39,21 +39,6 @@ func refusals() []int32 {
 	}
 }
 
-// otherProtocol is a hint for an answer in the other protocol's language, else nothing. The driver has no error of its
-// own for that, only texts.
-func otherProtocol(p Protocol, err error) string {
-	var ex *ch.Exception
-	text := err.Error()
-	signs := []string{"malformed HTTP", "is for clickhouse-client"}
-	if p == Native {
-		signs = []string{"unexpected packet", "handshake"}
-	}
-	if errors.As(err, &ex) || !slices.ContainsFunc(signs, func(s string) bool { return strings.Contains(text, s) }) {
-		return ""
-	}
-	return fmt.Sprintf(" by protocol %s (is clickhouse.protocol right?)", p)
-}
-
 // misconfigured says what is wrong with a connection that time does not mend, and which key to look at; "" for others.
 func (c *Config) misconfigured(ctx context.Context, err error) string {
 	var ex *ch.Exception
@@ -114,11 +99,18 @@ func brief(err error) error {
 	return briefError{err, text}
 }
 
-// classify wraps err with ErrRefused where a retry is in vain.
+// classify wraps err with ErrRefused where a retry is in vain, and with what it says of the store.
 func classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	f := faultOf(err)
+	if f == nil {
+		return err
+	}
 	var ex *ch.Exception
 	if errors.As(err, &ex) && slices.Contains(refusals(), ex.Code) {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		f.Err = fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return err
+	return f
 }

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -139,6 +140,9 @@ func (s *Store) Migrate(ctx context.Context, views []View) error {
 	for _, m := range list {
 		if m.version > applied {
 			if err := s.apply(ctx, m); err != nil {
+				if errors.Is(err, ErrRefused) {
+					err = fmt.Errorf("%w; the schema is older than this program: run `wattline migrate` as a user that may CREATE and ALTER, or give %s the right", err, s.cfg.User)
+				}
 				return err
 			}
 		}

@@ -52,6 +52,9 @@ func TestOtherProtocol(t *testing.T) {
 		t.Helper()
 		cfg.DialTimeout = time.Second
 		_, err := Open(t.Context(), cfg)
+		if errors.Is(err, ErrProtocol) != want {
+			t.Errorf("given up for good: wanted %v, got %v", want, err)
+		}
 		if err == nil || strings.Contains(err.Error(), hint) != want || strings.Contains(err.Error(), "hello") {
 			t.Errorf("hint wanted: %v, got %v", want, err)
 		}

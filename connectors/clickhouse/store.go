@@ -11,6 +11,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/engine/ends"
 )
 
 // Store is a ClickHouse database of ours. All methods may be called from several goroutines.
@@ -26,11 +27,12 @@ type Store struct {
 var (
 	_ engine.Sink   = (*Store)(nil)
 	_ engine.Ledger = (*Store)(nil)
+	_ ends.Prober   = (*Store)(nil)
 )
 
 // Open connects and asks for an answer. Migrate must have run, by whomever, before anything is inserted.
-// Errors: the faults of cfg; ErrRefused for a wrong password and for what is
-// wrong with certificates and ports; what the network says.
+// Errors: the faults of cfg; ErrRefused for a wrong password and for what is wrong with certificates; ErrProtocol for a
+// wrong port; what the network says.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -50,9 +52,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := conn.Ping(ctx); err != nil {
 		_ = conn.Close()
 		if why := cfg.misconfigured(ctx, err); why != "" {
-			return nil, briefError{fmt.Errorf("%w: %w", ErrRefused, err), fmt.Sprintf("reach ClickHouse %s: %s", strings.Join(cfg.Addrs, ","), why)}
+			return nil, briefError{fmt.Errorf("%w: %w", ErrRefused, classify(err)), fmt.Sprintf("reach ClickHouse %s: %s", strings.Join(cfg.Addrs, ","), why)}
 		}
-		return nil, fmt.Errorf("reach ClickHouse %s%s: %w", strings.Join(cfg.Addrs, ","), otherProtocol(cfg.Protocol, err), classify(brief(err)))
+		if hint := otherProtocol(cfg.Protocol, cfg.Addrs[0], err); hint != "" {
+			return nil, fmt.Errorf("reach ClickHouse %s: %w: %s: %w", strings.Join(cfg.Addrs, ","), ErrProtocol, hint, brief(err))
+		}
+		return nil, fmt.Errorf("reach ClickHouse %s: %w", strings.Join(cfg.Addrs, ","), classify(brief(err)))
 	}
 	return s, nil
 }
@@ -65,7 +70,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Ping asks the server for an answer; nil: it is there.
+// Ping implements ends.Prober.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()

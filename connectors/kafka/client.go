@@ -21,6 +21,7 @@ type Client struct {
 	pool      *bufferPool
 	inflater  *inflater
 	leaders   leaderCache
+	troubles  troubles
 
 	// reached: a broker has answered more than what it answers to anybody.
 	reached atomic.Bool
@@ -37,6 +38,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg.withDefaults(), conns: map[net.Conn]struct{}{}}
+	c.troubles = troubles{log: c.cfg.Logger, open: map[string]*trouble{}}
 	c.pool = &bufferPool{limit: c.cfg.Fetch.PoolBytes}
 	var err error
 	if c.inflater, err = newInflater(c.cfg.MaxInflatedBytes, c.pool); err != nil {

@@ -75,11 +75,12 @@ func (g *Group) commitLoop() {
 		}
 		if err := g.store(batch, id); err != nil {
 			tries++
-			g.c.cfg.Logger.Warn("kafka: commit failed, will be tried again", "group", g.cfg.ID, "partitions", len(batch), "error", err)
+			g.c.troubles.failed("commit", "offsets are not stored", err, "group", g.cfg.ID, "partitions", len(batch))
 			_ = sleep(g.ctx, backoff(tries, g.c.cfg.BackoffMax)) // takeCommits sees the end
 			continue
 		}
 		tries = 0
+		g.c.troubles.over("commit")
 	}
 }
 
@@ -224,6 +225,7 @@ func (g *Group) Committed(ctx context.Context, p engine.Partition) (engine.Commi
 			c, err = engine.Commit{Offset: -1}, nil
 		}
 		if err == nil {
+			g.c.troubles.over("look-up")
 			again, err := g.begin(p, round)
 			if again {
 				continue
@@ -233,7 +235,7 @@ func (g *Group) Committed(ctx context.Context, p engine.Partition) (engine.Commi
 		if v := verdictOf(err, classifyGroup); ctx.Err() != nil || v != retry && v != relocate {
 			return engine.Commit{}, fmt.Errorf("look up the commit of %s: %w", p, err)
 		}
-		g.c.cfg.Logger.Warn("kafka: look-up of a commit failed, will be tried again", "partition", p.String(), "error", err)
+		g.c.troubles.failed("look-up", "stored offsets are not found", err, "group", g.cfg.ID, "partition", p.String())
 		if sleep(ctx, backoff(try, g.c.cfg.BackoffMax)) != nil {
 			return engine.Commit{}, fmt.Errorf("look up the commit of %s: %w (last: %w)", p, ctx.Err(), err)
 		}

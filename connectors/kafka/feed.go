@@ -23,6 +23,7 @@ type feed struct {
 	tries    int    // failures in a row
 	retryAt  time.Time
 	doubt    bool // the broker says that next is outside the log; maintain finds out
+	refused  bool // the broker refused the last fetch
 	beyond   int  // how often in a row next was found beyond the end
 	ended    bool
 	err      error

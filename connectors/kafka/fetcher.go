@@ -178,6 +178,7 @@ func (f *fetcher) run(ctx context.Context, l *leader, atEnd bool) {
 			f.failed(picked, l.address, err)
 			continue
 		}
+		f.c.troubles.over("fetch from " + l.address)
 		f.take(picked, m)
 	}
 }
@@ -226,7 +227,7 @@ func (f *fetcher) failed(picked []*feed, address string, err error) {
 		fd.leader = "" // until the metadata says who leads by now
 	}
 	if f.ctx.Err() == nil {
-		f.c.cfg.Logger.Warn("kafka: fetch failed, will be tried again", "broker", address, "partitions", len(picked), "error", err)
+		f.c.troubles.failed("fetch from "+address, "a broker does not answer", err, "broker", address, "partitions", len(picked))
 		f.refresh()
 	}
 }
@@ -255,6 +256,10 @@ func (f *fetcher) take(picked []*feed, m *fetchMsg) {
 			f.refresh()
 			continue
 		}
+		if fd.refused {
+			fd.refused = false
+			f.c.troubles.over("fetch of " + fd.partition.String())
+		}
 		if err := fd.deliver(a); err != nil {
 			fd.end(err)
 			continue
@@ -266,7 +271,8 @@ func (f *fetcher) take(picked []*feed, m *fetchMsg) {
 
 // refuse acts on a partition's error code. mu is held.
 func (f *fetcher) refuse(fd *feed, a *answer) {
-	f.c.cfg.Logger.Warn("kafka: broker refused a fetch", "partition", fd.partition.String(), "offset", fd.next, "broker", fd.leader, "code", a.code.Error())
+	fd.refused = true
+	f.c.troubles.failed("fetch of "+fd.partition.String(), "a broker refuses a fetch", a.code, "partition", fd.partition.String(), "offset", fd.next, "broker", fd.leader)
 	switch classifyPartition(a.code) {
 	case rangeTest:
 		fd.doubt = true
@@ -283,5 +289,5 @@ func (f *fetcher) refuse(fd *feed, a *answer) {
 }
 
 func (f *fetcher) readError(p engine.Partition, err error) error {
-	return fmt.Errorf("read fetched bytes of %s: %w", p, err)
+	return fmt.Errorf("read fetched bytes of %s: %w: %w", p, engine.ErrUnreadable, err)
 }

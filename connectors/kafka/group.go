@@ -15,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol/syncgroup"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/engine/ends"
 )
 
 // Group is this engine's membership in its consumer group, with the partitions it fetches and the offsets it stores.
@@ -26,6 +27,8 @@ type Group struct {
 	coord  *coordinator
 	fetch  *fetcher
 	counts map[string]int // partitions by topic, when the group was joined
+
+	contact contact
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -52,6 +55,7 @@ var (
 	_ engine.Source     = (*Group)(nil)
 	_ engine.Committer  = (*Group)(nil)
 	_ engine.Membership = (*Group)(nil)
+	_ ends.Prober       = (*Group)(nil)
 )
 
 // Join becomes a member of the group of Config.Group. It returns when the topics are known; the first assignment comes
@@ -68,6 +72,7 @@ func (c *Client) Join(ctx context.Context) (*Group, error) {
 	if g.counts, err = c.topicCounts(ctx, g.cfg.Topics); err != nil {
 		return nil, fmt.Errorf("join group %s: %w", g.cfg.ID, err)
 	}
+	g.contact.heard = time.Now()
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.fetch = c.newFetcher(g.counts, g.setHalt)
 	g.wg.Go(g.run)
@@ -234,7 +239,9 @@ func (g *Group) join() error {
 	})
 	for try := 1; g.ctx.Err() == nil; try++ {
 		err := g.joinOnce()
+		g.contact.note(err)
 		if err == nil {
+			g.c.troubles.over("group")
 			return nil
 		}
 		if f := g.fatal(err); f != nil {
@@ -247,7 +254,7 @@ func (g *Group) join() error {
 		case errors.As(err, &code) && code == kafkago.UnknownMemberId:
 			g.forgotten()
 		}
-		g.c.cfg.Logger.Warn("kafka: join failed, will be tried again", "group", g.cfg.ID, "error", err)
+		g.c.troubles.failed("group", "the group is not joined", err, "group", g.cfg.ID)
 		_ = sleep(g.ctx, backoff(try, g.c.cfg.BackoffMax)) // the loop sees the end of ctx
 	}
 	return g.ctx.Err()
@@ -361,12 +368,16 @@ func (g *Group) keepAlive() error {
 		case <-t.C:
 		}
 		err := g.beat()
+		g.contact.note(err)
 		if f := g.fatal(err); f != nil {
 			return f
 		}
 		var code kafkago.Error
 		switch verdictOf(err, classifyGroup) {
 		case fine:
+			if tries > 0 {
+				g.c.troubles.over("group")
+			}
 			pause, tries = g.cfg.HeartbeatInterval, 0
 		case regroup:
 			if errors.As(err, &code) && code == kafkago.UnknownMemberId {
@@ -376,7 +387,7 @@ func (g *Group) keepAlive() error {
 		default:
 			tries++
 			pause = min(g.cfg.HeartbeatInterval, backoff(tries, g.c.cfg.BackoffMax))
-			g.c.cfg.Logger.Warn("kafka: heartbeat failed, will be tried again", "group", g.cfg.ID, "error", err)
+			g.c.troubles.failed("group", "heartbeats fail", err, "group", g.cfg.ID)
 		}
 		t.Reset(pause)
 	}

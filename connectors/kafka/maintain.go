@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -35,9 +37,10 @@ func (f *fetcher) maintain() {
 			if f.ctx.Err() != nil {
 				return
 			}
-			f.c.cfg.Logger.Warn("kafka: metadata look-up failed, will be tried again", "error", err)
+			f.c.troubles.failed("metadata", "no broker says who leads", err)
 			again = true
 		} else {
+			f.c.troubles.over("metadata")
 			again = f.apply(md)
 		}
 		pause := f.c.cfg.MetadataInterval
@@ -106,11 +109,16 @@ func (f *fetcher) apply(md *clusterMeta) (again bool) {
 		}
 	}
 	used := map[string]bool{}
+	var headless []string
 	for _, fd := range f.feeds {
 		f.place(fd, md)
+		if fd.leader == "" {
+			headless = append(headless, fd.partition.String())
+		}
 		again = again || fd.leader == "" || fd.doubt
 		used[fd.leader] = true
 	}
+	f.tellHeadless(headless)
 	for address, l := range f.leaders {
 		if !used[address] {
 			l.cancel()
@@ -118,6 +126,17 @@ func (f *fetcher) apply(md *clusterMeta) (again bool) {
 		}
 	}
 	return again
+}
+
+// tellHeadless says once that partitions have no leader, and once that all have one.
+func (f *fetcher) tellHeadless(partitions []string) {
+	if len(partitions) == 0 {
+		f.c.troubles.over("leaders")
+		return
+	}
+	slices.Sort(partitions)
+	f.c.troubles.failed("leaders", "partitions have no leader: they stand still, the others go on",
+		fmt.Errorf("no leader of %s", strings.Join(partitions[:min(len(partitions), 8)], ", ")), "count", len(partitions))
 }
 
 // missing notes that the brokers do not know a topic; after a while it counts as deleted. mu is held.

@@ -120,11 +120,12 @@ func (c *Client) atLeader(ctx context.Context, p engine.Partition, what string, 
 			if ctx.Err() != nil && err != ctx.Err() { //nolint:errorlint // the very same value, to not repeat it
 				err = fmt.Errorf("%w (last: %w)", ctx.Err(), err)
 			}
-			return fmt.Errorf("%s %s: %w", what, p, err)
+			return faultOf(fmt.Errorf("%s %s: %w", what, p, err))
 		}
-		c.cfg.Logger.Warn("kafka: retry", "what", what, "partition", p.String(), "try", try, "error", err)
+		// Who waits for it says so, once for all partitions; so does maintain of leaders that are missing.
+		c.cfg.Logger.Debug("kafka: retry", "what", what, "partition", p.String(), "try", try, "error", err)
 		if sleep(ctx, backoff(try, c.cfg.BackoffMax)) != nil {
-			return fmt.Errorf("%s %s: %w (last: %w)", what, p, ctx.Err(), err)
+			return faultOf(fmt.Errorf("%s %s: %w (last: %w)", what, p, ctx.Err(), err))
 		}
 	}
 }

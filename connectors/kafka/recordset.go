@@ -157,7 +157,7 @@ func (p *parser) read(dst []engine.Record) (int, error) {
 }
 
 func (p *parser) wrap(err error) error {
-	return fmt.Errorf("read %s, record batch at offset %d: %w", p.partition, p.head.base, err)
+	return fmt.Errorf("read %s, record batch at offset %d: %w: %w", p.partition, p.head.base, engine.ErrUnreadable, err)
 }
 
 // nextSet opens the next set that has records for us; false when there is none.

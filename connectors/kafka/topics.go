@@ -138,12 +138,13 @@ func (c *Client) metadataRetry(ctx context.Context, topics []string) (*clusterMe
 	for try := 1; ; try++ {
 		md, err := c.metadata(ctx, topics)
 		if err == nil {
+			c.troubles.over("metadata")
 			return md, nil
 		}
 		if verdictOf(err, classifyPartition) == refused || ctx.Err() != nil {
 			return nil, err
 		}
-		c.cfg.Logger.Warn("kafka: metadata look-up failed, will be tried again", "error", err)
+		c.troubles.failed("metadata", "no broker says who leads", err)
 		if sleep(ctx, backoff(try, c.cfg.BackoffMax)) != nil {
 			return nil, fmt.Errorf("%w (last: %w)", ctx.Err(), err)
 		}

@@ -1,4 +1,4 @@
-package engine
+package config
 
 import (
 	"fmt"
@@ -44,8 +44,8 @@ func (p Partitioner) String() string {
 	return fmt.Sprintf("%s,%d", p.Hash, p.Partitions)
 }
 
-// of returns the partition of a charge point. p has a hash.
-func (p Partitioner) of(chargePoint []byte) int32 {
+// Of returns the partition of a charge point. p has a hash.
+func (p Partitioner) Of(chargePoint []byte) int32 {
 	if p.Hash == CRC32 {
 		return int32(crc32.ChecksumIEEE(chargePoint) % uint32(p.Partitions))
 	}

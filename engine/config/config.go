@@ -1,10 +1,12 @@
-package engine
+package config
 
 import (
 	"errors"
 	"fmt"
 	"time"
 )
+
+const minuteMs = 60_000
 
 // Config is what an Engine can be told. The zero value of a field means its default.
 type Config struct {
@@ -131,12 +133,12 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// sliceMs is SliceMs as the pricer takes it: 0 for none.
-func (c *Config) sliceMs() int64 { return max(c.SliceMs, 0) }
+// RatedSliceMs is SliceMs as the pricer takes it: 0 for none.
+func (c *Config) RatedSliceMs() int64 { return max(c.SliceMs, 0) }
 
-// maxGapMs is how far a reading may lie after the session's last one: a month, or less where the slices between
+// MaxGapMs is how far a reading may lie after the session's last one: a month, or less where the slices between
 // the two would make more rows than a source position has lines.
-func (c *Config) maxGapMs() int64 {
+func (c *Config) MaxGapMs() int64 {
 	const monthMs, slices = 31 * 24 * 60 * minuteMs, 16_000
 	if c.SliceMs > 0 {
 		return min(monthMs, slices*c.SliceMs)
