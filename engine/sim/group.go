@@ -218,7 +218,9 @@ func (p *proc) Committed(ctx context.Context, part engine.Partition) (c engine.C
 // Commit implements engine.Committer.
 func (p *proc) Commit(ctx context.Context, part engine.Partition, c engine.Commit) error {
 	w, cl := p.w, &p.client
-	generation := cl.generation
+	w.mu.Lock()
+	generation, could := cl.generation, w.owns(p, part) // else no request goes out before the caller is gone
+	w.mu.Unlock()
 	sent := false // the coordinator may have it though the caller is gone
 	e := &effect{
 		proc: p, op: "commit", key: fmt.Sprintf("%s %d %s", part, c.Offset, c.Metadata), part: part, lands: true,
@@ -227,7 +229,7 @@ func (p *proc) Commit(ctx context.Context, part engine.Partition, c engine.Commi
 	e.after = func() bool { return !p.cut && (cl.fenced || cl.generation == w.group.generation && w.isMember(p)) }
 	e.do = func(f FaultKind) error {
 		if e.gone { // a request that was on its way: it says under what it was sent
-			if !w.isMember(p) || generation != w.group.generation || w.group.owner[part] != p.instance || cl.stale[part] {
+			if !could || generation != w.group.generation || !w.owns(p, part) {
 				return engine.ErrLost
 			}
 			w.keepCommit(p, part, c)
@@ -258,6 +260,11 @@ func (p *proc) Commit(ctx context.Context, part engine.Partition, c engine.Commi
 func (w *world) isMember(p *proc) bool {
 	m := w.group.member(p.instance)
 	return m != nil && m.proc == p
+}
+
+// owns says that a commit of p for part would be stored now.
+func (w *world) owns(p *proc, part engine.Partition) bool {
+	return w.isMember(p) && p.client.generation == w.group.generation && w.group.owner[part] == p.instance && !p.client.stale[part]
 }
 
 // settleOrphans decides what becomes of commits of p that nobody waits for any more: a process has one request for

@@ -338,7 +338,19 @@ func (in *input) disturb() {
 // schedule says when messages come: in bursts over the plan's span.
 func (in *input) schedule() {
 	bursts := 1 + in.rnd.IntN(60)
+	// Producers' clocks go back, one for a message, one for a while: the watermark does not.
+	from, to := 0, 0
+	if in.rnd.IntN(2) == 0 {
+		from = in.rnd.IntN(len(in.sent))
+		to = from + len(in.sent)/3
+	}
 	for i := range in.sent {
+		switch {
+		case i >= from && i < to:
+			in.sent[i].recordMs -= 3 * 60 * minuteMs
+		case in.rnd.IntN(15) == 0:
+			in.sent[i].recordMs -= in.rnd.Int64N(10 * minuteMs)
+		}
 		in.sent[i].at = in.plan.Span * time.Duration(i*bursts/len(in.sent)) / time.Duration(bursts)
 	}
 }

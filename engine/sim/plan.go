@@ -32,6 +32,7 @@ const (
 	InsertLostAck  // it is done, and fails
 	InsertVain     // its token is noted, its rows are not there, and it fails
 	InsertLate     // it fails, and goes on running
+	InsertDelayed  // it fails, and reaches the store later
 	ReadBackFails  // a read-back fails
 	QuiesceFails   // a quiesce fails, having done nothing
 	LedgerFails    // the look for the last block fails
@@ -45,6 +46,8 @@ const (
 	BoundsFails    // the look for a log's ends fails
 	OpenFails      // a partition can not be opened
 	FeedFails      // a feed ends with an error
+	CallSlow       // an answer takes N ms
+	StandStill     // an engine stands still in the middle of a call; N picks the call and how long
 	BatchFails     // a batch can not be read
 )
 
@@ -58,9 +61,9 @@ func kindNames() []string {
 	return []string{
 		"crash", "stop", "pause", "cut off", "twin", "rebalance", "join", "store down", "store full", "store slow", "kafka down",
 		"compaction", "chunk lost", "chunk torn",
-		"insert refused", "insert done, ack lost", "token without rows", "insert goes on after its error", "read-back fails", "quiesce fails",
+		"insert refused", "insert done, ack lost", "token without rows", "insert goes on after its error", "insert comes after its error", "read-back fails", "quiesce fails",
 		"last block fails", "commit fails", "commit done, ack lost", "committed fails", "produce refused",
-		"produce done, ack lost", "produced later", "log read half-way", "bounds fail", "open fails", "feed fails", "batch unreadable",
+		"produce done, ack lost", "produced later", "log read half-way", "bounds fail", "open fails", "feed fails", "slow answer", "stands still in a call", "batch unreadable",
 	}
 }
 
@@ -131,8 +134,8 @@ func amount(rnd *rand.Rand, k FaultKind) int64 {
 	switch k {
 	case Crash, Stop, Join:
 		return rnd.Int64N(4_000)
-	case Pause, Cut, Twin:
-		if rnd.IntN(8) == 0 {
+	case Pause, Cut, Twin, CallSlow:
+		if rnd.IntN(6) == 0 {
 			return 11 * 60_000
 		}
 		return rnd.Int64N(20_000)

@@ -57,7 +57,7 @@ func (w *world) start(i int) {
 		w: w, instance: instance, life: life, name: fmt.Sprintf("%s%d", instance, life),
 		client: client{stale: map[engine.Partition]bool{}}, granted: map[granted]time.Time{},
 	}
-	if w.rnd.IntN(3) == 0 {
+	if w.rnd.IntN(2) == 0 {
 		p.skew = time.Duration(w.rnd.Int64N(int64(20*time.Minute))) - 10*time.Minute
 	}
 	w.slots[i] = p

@@ -76,11 +76,13 @@ type version struct {
 
 // query is an insert that runs in the store though nobody waits for it.
 type query struct {
+	proc  *proc // who sent it
 	id    string
 	token string
 	at    place
 	part  *part
-	noted bool // the token is; the rows come next
+	noted bool      // the token is; the rows come next
+	from  time.Time // it goes on
 }
 
 func newStore() store {
@@ -117,7 +119,7 @@ func versionsOf(r *engine.SessionRows) []version {
 // Insert implements engine.Sink.
 func (p *proc) Insert(ctx context.Context, in *engine.Insert) error {
 	w := p.w
-	q := &query{id: in.QueryID, token: in.Token, at: place{in.Partition, in.First, in.Table, in.Month}, part: &part{}}
+	q := &query{proc: p, id: in.QueryID, token: in.Token, at: place{in.Partition, in.First, in.Table, in.Month}, part: &part{}}
 	switch {
 	case in.Charges != nil:
 		q.part.charges, q.part.sums = chargesOf(in.Charges), in.Charges.Sums()
@@ -132,17 +134,18 @@ func (p *proc) Insert(ctx context.Context, in *engine.Insert) error {
 	}
 	e := &effect{
 		proc: p, op: "insert", key: q.token + " " + q.id, part: in.Partition, lands: true,
-		spoil: []FaultKind{InsertRefused, InsertLostAck, InsertVain, InsertLate},
+		spoil: []FaultKind{InsertRefused, InsertLostAck, InsertVain, InsertLate, InsertDelayed},
 	}
 	if d := w.store.slow; d > 0 && !w.calm {
 		e.from = time.Now().Add(d)
 	}
 	w.mu.Unlock()
-	e.do = func(f FaultKind) error { return w.store.insert(w, q, f) }
+	e.do = func(f FaultKind) error { return w.store.insert(p, q, f) }
 	return w.call(ctx, e)
 }
 
-func (s *store) insert(w *world, q *query, f FaultKind) error {
+func (s *store) insert(p *proc, q *query, f FaultKind) error {
+	w := p.w
 	broken := fmt.Errorf("insert %s: %w", q.token, errInjected)
 	switch {
 	case s.down && !w.calm:
@@ -157,7 +160,14 @@ func (s *store) insert(w *world, q *query, f FaultKind) error {
 	case InsertVain:
 		s.tokens[q.token] = true
 		return broken
+	case InsertDelayed: // no quiesce can see it
+		w.pending = append(w.pending, &effect{op: "delayed insert", key: q.token + " " + q.id, lands: true, gone: true, proc: p, do: func(FaultKind) error {
+			s.put(w, q)
+			return nil
+		}})
+		return broken
 	case InsertLate:
+		q.from = w.lately(2 * time.Second)
 		s.running = append(s.running, q)
 		return broken
 	}
@@ -190,7 +200,7 @@ func (s *store) goOn(w *world, q *query) string {
 			s.forget(q)
 			return "its token is known"
 		}
-		s.tokens[q.token], q.noted = true, true
+		s.tokens[q.token], q.noted, q.from = true, true, w.lately(5*time.Second)
 		return "its token is noted"
 	}
 	s.put(w, q)

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -209,12 +210,15 @@ func (w *world) choices() []choice {
 	now := time.Now()
 	w.pending = slices.DeleteFunc(w.pending, func(e *effect) bool { return e.gone && !e.lands })
 	for _, e := range w.pending {
-		if (e.proc.paused && !e.gone) || e.from.After(now) || (!e.gone && e.after != nil && !e.after()) {
+		if (e.proc.paused && !e.gone) || (e.from.After(now) && !w.calm) || (!e.gone && e.after != nil && !e.after()) {
 			continue
 		}
 		list = append(list, choice{e.proc.String(), e.op + " " + e.key, func() (string, bool) { return w.let(e), true }})
 	}
 	for _, q := range w.store.running {
+		if q.from.After(now) && !w.calm {
+			continue
+		}
 		list = append(list, choice{"store", "runs on " + q.id, func() (string, bool) { return w.store.goOn(w, q), true }})
 	}
 	for _, p := range w.procs {
@@ -250,15 +254,29 @@ func (w *world) let(e *effect) string {
 		return "arrives late"
 	}
 	f := w.ambush(e)
-	err := e.do(f)
+	if f.Kind == CallSlow {
+		e.from = time.Now().Add(time.Duration(f.N) * time.Millisecond)
+		w.pending = append(w.pending, e)
+		return f.String()
+	}
+	if f.Kind == StandStill {
+		d := 20 * time.Second
+		if f.N/int64(len(stillIn()))%2 == 0 {
+			d = planTTL + time.Minute
+		}
+		w.strikeProc(e.proc, Pause, d)
+		w.pending = append(w.pending, e)
+		return f.Kind.String()
+	}
+	err := e.do(f.Kind)
 	if errors.Is(err, errAgain) {
 		w.pending = append(w.pending, e)
 		return "waits"
 	}
 	e.reply <- err
 	switch {
-	case f != noFault:
-		return f.String()
+	case f.Kind != noFault:
+		return f.Kind.String()
 	case err != nil:
 		return err.Error()
 	}
@@ -269,18 +287,37 @@ func (w *world) let(e *effect) string {
 var errAgain = errors.New("not yet")
 
 // ambush takes the fault that lies in wait for a call like e.
-func (w *world) ambush(e *effect) FaultKind {
+func (w *world) ambush(e *effect) Fault {
 	for i, f := range w.armed {
 		if w.calm {
 			break
 		}
-		if slices.Contains(e.spoil, f.Kind) {
+		if slices.Contains(e.spoil, f.Kind) || f.Kind == CallSlow && e.op != "" || f.Kind == StandStill && e.still(f.N) {
 			w.armed = slices.Delete(w.armed, i, i+1)
 			w.counts.Faults[f.Kind]++
-			return f.Kind
+			return f
 		}
 	}
-	return noFault
+	return Fault{Kind: noFault}
+}
+
+// lately is a wait for what goes on without anybody waiting for it.
+func (w *world) lately(most time.Duration) time.Time {
+	if w.calm {
+		return time.Now()
+	}
+	return time.Now().Add(time.Duration(w.rnd.Int64N(int64(most))))
+}
+
+// stillIn are the calls in the middle of which an engine stands still: those after which it acts on what it read before.
+func stillIn() []string {
+	return []string{"commit", "read " + stateTopic, "read back", "insert", "last block", "produce"}
+}
+
+// still says that e is the call that n picks.
+func (e *effect) still(n int64) bool {
+	in := stillIn()
+	return e.op != "" && strings.HasPrefix(e.op+" "+e.key, in[n%int64(len(in))]) && !e.proc.cut && !e.proc.stopping
 }
 
 // strike brings on the faults that are due.
@@ -323,6 +360,11 @@ func (w *world) tick(must bool) bool {
 	for _, e := range w.pending { // slow ones
 		if (e.gone || !e.proc.paused) && e.from.After(time.Now()) && (what == 0 || e.from.Before(at)) {
 			at, what = e.from, 4
+		}
+	}
+	for _, q := range w.store.running {
+		if q.from.After(time.Now()) && (what == 0 || q.from.Before(at)) {
+			at, what = q.from, 4
 		}
 	}
 	if what == 0 {
