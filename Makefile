@@ -89,7 +89,8 @@ chaos-test: ## two minutes of make chaos, and a fault at every rename of an inse
 	$(call took,chaos)
 
 sim: ## engines in a made-up world, SEEDS (500) of them; a failing seed is shrunk and printed
-	@go test -count=1 -timeout 60m -run '^TestSeeds$$' ./engine/sim -sim.seeds=$(SEEDS) -sim.report
+	@go test -c -o bin/sim.test ./engine/sim
+	@cd engine/sim && exec ../../bin/sim.test -test.run '^TestSeeds$$' -test.timeout 60m -sim.seeds=$(SEEDS) -sim.report
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each; PKG=./engine/... for some
 	@found=0; for dir in $$(go list -f '{{.Dir}}' $(PKG)); do \
