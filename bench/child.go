@@ -19,6 +19,7 @@ import (
 const (
 	roleEngine = "engine"
 	roleStore  = "store"
+	roleLife   = "life"
 )
 
 // RunChild is a child's whole life. It is called by the program that Ends.Self names, with the role that followed.
@@ -30,6 +31,8 @@ func RunChild(ctx context.Context, role string, in io.Reader, out io.Writer) (ha
 		run = engineChild
 	case roleStore:
 		run = storeChild
+	case roleLife:
+		run = lifeChild
 	default:
 		return false, nil
 	}
@@ -100,6 +103,9 @@ func (c *child) next(v any) error {
 	}
 	return nil
 }
+
+// kill ends the child at once, as a crash does. next then returns an error.
+func (c *child) kill() { _ = c.cmd.Process.Kill() } // one that is gone is killed already
 
 // fail ends the child and adds what it said to err.
 func (c *child) fail(err error) error {

@@ -79,9 +79,10 @@ type engineResult struct {
 	// Stopped: the readings were too few for a snapshot of every partition, so the clean stop, which makes them, is
 	// in the figures.
 	Stopped     bool          `json:"stopped"`
-	StopCPU     time.Duration `json:"stop_cpu_ns"`    // of the clean stop after it, not in User and System unless Stopped
-	PrepareCPU  time.Duration `json:"prepare_cpu_ns"` // before the first fetch: reference log, joining
-	Preemptions int64         `json:"preemptions"`    // by other work on the machine
+	StallMaxMs  float64       `json:"snapshot_stall_max_ms"` // the longest time in which a shard rated nothing for the sake of a snapshot
+	StopCPU     time.Duration `json:"stop_cpu_ns"`           // of the clean stop after it, not in User and System unless Stopped
+	PrepareCPU  time.Duration `json:"prepare_cpu_ns"`        // before the first fetch: reference log, joining
+	Preemptions int64         `json:"preemptions"`           // by other work on the machine
 	GoMaxProcs  int           `json:"gomaxprocs"`
 }
 
@@ -97,35 +98,69 @@ func engineChild(ctx context.Context, in *json.Decoder, out *json.Encoder) error
 		debug.SetGCPercent(spec.GOGC)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	client, err := kafka.New(kafka.Config{
-		Brokers: []string{spec.Kafka}, Insecure: true, Logger: logger, Produce: kafka.ProduceConfig{Compression: kafka.CompressionLZ4}, // as `wattline run`
-		Group: kafka.GroupConfig{ID: spec.Group, InstanceID: spec.Group, Topics: []string{spec.Topics.Readings}},
-	})
+	ends, err := connectEngine(ctx, &spec, kafka.GroupConfig{ID: spec.Group, InstanceID: spec.Group}, logger)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	store, err := clickhouse.Open(ctx, spec.ClickHouse.config())
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	group, err := client.Join(ctx)
-	if err != nil {
-		return err
-	}
-	defer group.Close()
-	m := newMeter(&spec, group)
-	e, err := engine.New(engine.Config{
-		EngineID: spec.Group, ReferenceTopic: spec.Topics.Reference, StateTopic: spec.Topics.State, RejectsTopic: spec.Topics.Rejects,
-	}, engine.Ends{
-		Source: m, Committer: m, Producer: client.Producer(), Logs: client, Sink: store, Ledger: store, Clock: engine.SystemClock{},
-		Decoders: decoders(), Reference: reference.Decode, Installation: installation, Logger: logger,
-	})
+	defer ends.close()
+	m := newMeter(&spec, ends.group)
+	e, err := ends.engine(&spec, engine.Config{EngineID: spec.Group}, engine.Ends{Source: m, Committer: m, Logs: ends.client, Logger: logger})
 	if err != nil {
 		return err
 	}
 	return m.watch(ctx, e, out)
+}
+
+// engineEnds are the real ends of an engine's process.
+type engineEnds struct {
+	client *kafka.Client
+	store  *clickhouse.Store
+	group  *kafka.Group
+}
+
+// connectEngine connects to Kafka and ClickHouse and joins a group, whose topics spec names. The caller closes the ends.
+func connectEngine(ctx context.Context, spec *engineSpec, group kafka.GroupConfig, logger *slog.Logger) (ends *engineEnds, err error) {
+	ends = &engineEnds{}
+	defer func() {
+		if err != nil {
+			ends.close()
+			ends = nil
+		}
+	}()
+	group.Topics = []string{spec.Topics.Readings}
+	ends.client, err = kafka.New(kafka.Config{
+		Brokers: []string{spec.Kafka}, Insecure: true, Logger: logger, Produce: kafka.ProduceConfig{Compression: kafka.CompressionLZ4}, // as `wattline run`
+		Group: group,
+	})
+	if err != nil {
+		return ends, err
+	}
+	if ends.store, err = clickhouse.Open(ctx, spec.ClickHouse.config()); err != nil {
+		return ends, err
+	}
+	ends.group, err = ends.client.Join(ctx)
+	return ends, err
+}
+
+// close closes what is open. What fails to close is of a process that ends.
+func (x *engineEnds) close() {
+	if x.group != nil {
+		_ = x.group.Close()
+	}
+	if x.store != nil {
+		_ = x.store.Close()
+	}
+	if x.client != nil {
+		_ = x.client.Close()
+	}
+}
+
+// engine makes the engine of spec. Source, Committer, Logs, Membership and Logger are the caller's.
+func (x *engineEnds) engine(spec *engineSpec, cfg engine.Config, ends engine.Ends) (*engine.Engine, error) {
+	cfg.ReferenceTopic, cfg.StateTopic, cfg.RejectsTopic = spec.Topics.Reference, spec.Topics.State, spec.Topics.Rejects
+	ends.Producer, ends.Sink, ends.Ledger, ends.Clock = x.client.Producer(), x.store, x.store, engine.SystemClock{}
+	ends.Decoders, ends.Reference, ends.Installation = decoders(), reference.Decode, installation
+	return engine.New(cfg, ends)
 }
 
 // decoders is the one decoder of the bench's readings.
@@ -284,6 +319,7 @@ func (m *meter) watch(ctx context.Context, e *engine.Engine, out *json.Encoder) 
 	for _, st := range e.Stats() {
 		res.RateNs += st.RateNs
 		res.Blocks += st.Blocks
+		res.StallMaxMs = max(res.StallMaxMs, float64(st.StallMaxNs)/1e6)
 	}
 	res.Stopped = !closed(m.whole)
 	if !res.Stopped {

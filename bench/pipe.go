@@ -28,13 +28,14 @@ type PipeRun struct {
 	Checks         []Check       `json:"checks"`
 }
 
-// PipeResult is a measurement. The figures of the first four fields are those of the run with the median CPU, of memory
-// the greatest of all runs.
+// PipeResult is a measurement. The figures of the first fields are those of the run with the median CPU, of memory and
+// stalls the greatest of all runs.
 type PipeResult struct {
 	NsPerReading float64 `json:"engine_cpu_ns_per_reading"`
 	ReadingsPerS float64 `json:"readings_per_s"`
 	PeakRSS      int64   `json:"peak_rss_bytes"`
 	SumsEqual    bool    `json:"sums_equal"`
+	StallMaxMs   float64 `json:"snapshot_stall_max_ms"` // of all runs
 
 	Readings       int64             `json:"readings"` // delivered, duplicates included
 	Duplicates     int64             `json:"duplicates"`
@@ -134,6 +135,7 @@ func (p *pipe) run(ctx context.Context) (*PipeResult, error) {
 	res.NsPerReading, res.ReadingsPerS, res.SumsEqual = median.NsPerReading, median.ReadingsPerS, true
 	for i := range res.Runs {
 		res.PeakRSS = max(res.PeakRSS, res.Runs[i].Engine.PeakRSS)
+		res.StallMaxMs = max(res.StallMaxMs, res.Runs[i].Engine.StallMaxMs)
 	}
 	return res, nil
 }

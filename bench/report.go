@@ -28,6 +28,7 @@ func (r *PipeResult) WriteTable(w io.Writer) {
 	p.row(r, "allocations a 1,000 readings", "", func(x *PipeRun) float64 { return float64(x.Engine.Mallocs) / n * 1000 })
 	p.row(r, "allocated, bytes a reading", "", func(x *PipeRun) float64 { return float64(x.Engine.Allocated) / n })
 	p.row(r, "snapshots", fmt.Sprintf(">= %d", r.Partitions), func(x *PipeRun) float64 { return float64(progressSum(x.Engine.Snapshots)) })
+	p.row(r, "longest stall by a snapshot, ms", "<= 5", func(x *PipeRun) float64 { return x.Engine.StallMaxMs })
 	p.row(r, "blocks", "", func(x *PipeRun) float64 { return float64(x.Engine.Blocks) })
 	p.line("")
 	if r.SumsEqual {

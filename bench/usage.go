@@ -38,6 +38,13 @@ func takeUsage() usage {
 	}
 }
 
+// peakRSS is the most memory that this process has had, bytes.
+func peakRSS() int64 {
+	var r syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // fails only for a bad address
+	return r.Maxrss * maxRSSUnit()
+}
+
 // maxRSSUnit is what getrusage counts ru_maxrss in, bytes.
 func maxRSSUnit() int64 {
 	if runtime.GOOS == "darwin" {

@@ -15,21 +15,24 @@ import (
 
 func benchCommand() command {
 	return command{
-		name: "bench", args: "[pipe|rows] [flags]",
-		summary: "Measure Wattline on this machine: pipe is Kafka -> rated -> ClickHouse, rows is questions over 10 M rows",
+		name: "bench", args: "[pipe|rows|recover] [flags]",
+		summary: "Measure Wattline on this machine: pipe is Kafka -> rated -> ClickHouse, rows is questions over 10 M rows, recover is kill -9",
 		run:     runBench,
 	}
 }
 
 const benchHelp = `Without a word it is pipe with its defaults, and all measurements are listed:
 
-  wattline bench pipe   engine CPU for each reading, from Apache Kafka into ClickHouse, 10 M readings
-  wattline bench rows   sums by site and hour over 10 M rows while more are inserted, by clickhouse-go and HTTP
+  wattline bench pipe      engine CPU for each reading, from Apache Kafka into ClickHouse, 10 M readings
+  wattline bench rows      sums by site and hour over 10 M rows while more are inserted, by clickhouse-go and HTTP
+  wattline bench recover   kill -9 with 1 M live sessions and 200,000 readings a second: time until no partition is
+                           more than 1 s behind; with --takeover another engine goes on
 
 Each starts its own Apache Kafka and ClickHouse engine unless --kafka and --clickhouse name others, checks what it wrote,
 and removes what it made. Exit 1 when the sums are wrong. docs/BENCHMARKS.md says what the figures mean.
 
-"bench engine" and "bench store" are the processes that a measurement starts; they take their orders from standard input.`
+"bench engine", "bench life" and "bench store" are the processes that a measurement starts; they take their orders from
+standard input.`
 
 // runBench picks the measurement.
 func runBench(ctx context.Context, std stdio, args []string) int {
@@ -54,6 +57,8 @@ func runBench(ctx context.Context, std stdio, args []string) int {
 		return benchPipe(ctx, std, args)
 	case "rows":
 		return benchRows(ctx, std, args)
+	case "recover":
+		return benchRecover(ctx, std, args)
 	}
 	fmt.Fprintf(std.err, "wattline: there is no measurement %q\n\n%s\n", what, benchHelp)
 	return exitUsage
@@ -106,6 +111,28 @@ func benchRows(ctx context.Context, std stdio, args []string) int {
 		return code
 	}
 	r, err := bench.RunRows(ctx, cfg)
+	return benchResult(std, *asJSON, r != nil, r, err)
+}
+
+func benchRecover(ctx context.Context, std stdio, args []string) int {
+	c := benchCommand()
+	c.name, c.args, c.summary = "bench recover", "[flags]", "Measure how long it takes until a killed engine's sessions are back"
+	fs := newFlags(std, c, benchHelp)
+	cfg := bench.DefaultRecover()
+	asJSON := benchEnds(fs, std, &cfg.Ends)
+	fs.StringVar(&cfg.Kafka, "kafka", "", "use the Kafka at this `host:port` instead of starting one")
+	fs.IntVar(&cfg.Sessions, "sessions", cfg.Sessions, "`number` of live sessions, each with a reading every 5 s")
+	partitions := fs.Int("partitions", int(cfg.Partitions), "`number` of partitions")
+	fs.IntVar(&cfg.Runs, "runs", cfg.Runs, "`number` of kills")
+	fs.BoolVar(&cfg.Takeover, "takeover", false, "another engine takes over, after the session time-out, instead of the same one starting again")
+	fs.DurationVar(&cfg.SessionTimeout, "session-timeout", cfg.SessionTimeout, "after how `long` the group gives away a silent engine's partitions")
+	fs.DurationVar(&cfg.Settle, "settle", cfg.Settle, "how `long` an engine runs between catching up and the next kill, at least")
+	fs.StringVar(&cfg.ProfileDir, "profile", "", "write a CPU profile of each recovery into this `folder`")
+	if code, ok := benchArgs(std, fs, args, &cfg.Ends); !ok {
+		return code
+	}
+	cfg.Partitions = int32(min(max(*partitions, -1), 1<<20))
+	r, err := bench.RunRecover(ctx, cfg)
 	return benchResult(std, *asJSON, r != nil, r, err)
 }
 
