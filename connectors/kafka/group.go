@@ -237,6 +237,7 @@ func (g *Group) join() error {
 		default:
 		}
 	})
+	began := time.Now()
 	for try := 1; g.ctx.Err() == nil; try++ {
 		err := g.joinOnce()
 		g.contact.note(err)
@@ -254,10 +255,21 @@ func (g *Group) join() error {
 		case errors.As(err, &code) && code == kafkago.UnknownMemberId:
 			g.forgotten()
 		}
-		g.c.troubles.failed("group", "the group is not joined", err, "group", g.cfg.ID)
+		if g.joinedOnce() || time.Since(began) > firstJoin {
+			g.c.troubles.failed("group", "the group is not joined", err, "group", g.cfg.ID)
+		} else {
+			g.c.cfg.Logger.Debug("kafka: the group is not joined yet", "group", g.cfg.ID, "error", err)
+		}
 		_ = sleep(g.ctx, backoff(try, g.c.cfg.BackoffMax)) // the loop sees the end of ctx
 	}
 	return g.ctx.Err()
+}
+
+// joinedOnce says whether there ever was an assignment.
+func (g *Group) joinedOnce() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.round > 0
 }
 
 // joinOnce makes one pass of JoinGroup and SyncGroup and publishes the assignment.

@@ -257,7 +257,7 @@ func (s *secured) running(t *testing.T) {
 	to.set(s.k.ListenerAddr("SASL_SSL"))
 	cfg.Dial = to.dial
 	var log lockedBuilder
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})) // each try is told there
 	c, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

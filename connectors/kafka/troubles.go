@@ -17,6 +17,9 @@ const (
 	// troubleGrace is how long something must fail until it is worth a line: brokers that start, leaders and
 	// coordinators that move make errors for a second or two.
 	troubleGrace = 2 * time.Second
+	// firstJoin is how long joining for the first time may fail: a fresh broker makes the topic of offsets first, and says
+	// "no coordinator" and "not coordinator" meanwhile. That we are not in the group is told all the same.
+	firstJoin = 10 * time.Second
 	// troubleOver is how long after its last failure a trouble counts as over, if nobody said so.
 	troubleOver = time.Minute
 )
@@ -91,7 +94,7 @@ func (c *contact) note(err error) {
 // Ping implements ends.Prober: it says whether heartbeats are answered. It asks nobody, so it never waits.
 func (g *Group) Ping(context.Context) error {
 	g.mu.Lock()
-	ended, stable := g.err, g.stable
+	ended, stable, joining := g.err, g.stable, g.round == 0
 	g.mu.Unlock()
 	if ended != nil {
 		return ended
@@ -100,6 +103,9 @@ func (g *Group) Ping(context.Context) error {
 	heard, err := g.contact.heard, g.contact.err
 	g.contact.mu.Unlock()
 	silent := time.Since(heard).Round(100 * time.Millisecond)
+	if joining && silent < firstJoin {
+		return nil
+	}
 	const do = "see that the brokers run and are reached; nothing is lost, and nothing becomes durable until they answer"
 	if err != nil {
 		return &ends.FaultError{Fault: ends.FaultUnreachable, Do: do, Err: fmt.Errorf("the coordinator of group %s has not answered for %v: %w", g.cfg.ID, silent, err)}

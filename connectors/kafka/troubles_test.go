@@ -57,7 +57,7 @@ func TestTroubles(t *testing.T) {
 func TestContact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &Client{cfg: Config{}.withDefaults()}
-		g := &Group{c: c, cfg: c.cfg.Group, stable: true}
+		g := &Group{c: c, cfg: c.cfg.Group, stable: true, round: 1}
 		g.contact.heard = time.Now()
 		ping := func(want ends.Fault) {
 			t.Helper()
@@ -81,6 +81,13 @@ func TestContact(t *testing.T) {
 		ping(ends.FaultUnreachable)
 		g.contact.note(nil)
 		ping(ends.FaultNone)
+		g.contact.note(kafkago.NotCoordinatorForGroup)
+		g.round = 0 // a fresh broker
+		ping(ends.FaultNone)
+		time.Sleep(firstJoin)
+		ping(ends.FaultUnreachable)
+		g.round = 1
+		g.contact.note(nil)
 		time.Sleep(6 * time.Second)
 		ping(ends.FaultSlow)
 		g.stable = false // others are awaited
