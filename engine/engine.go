@@ -17,9 +17,11 @@ import (
 	"github.com/wattline/wattline/engine/ends"
 )
 
-// Config is what an Engine can be told, Partitioner a part of it: package engine/config.
+// What an Engine can be told: package engine/config.
 type (
-	Config      = config.Config
+	// Config is all of it.
+	Config = config.Config
+	// Partitioner says how producers choose a partition.
 	Partitioner = config.Partitioner
 )
 
