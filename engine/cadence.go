@@ -87,6 +87,13 @@ func (c *partition) stepImage() (more bool) {
 	return more
 }
 
+// finishImage walks to the end, at a stop: nothing else is left to do.
+func (c *partition) finishImage() {
+	for c.stepImage() {
+		continue
+	}
+}
+
 // stalled notes for how long the shard rated nothing for the sake of a snapshot.
 func (c *partition) stalled(since time.Time) {
 	ns := int64(c.e.clock.Now().Sub(since))

@@ -285,6 +285,14 @@ func (c *partition) closeBlock(ctx context.Context, last bool) error {
 	s := c.shard
 	b := s.block
 	empty := s.nextOffset == b.Row.First
+	if empty && b.bookChange != nil {
+		// What was to come behind the new book could not be read. A block without an offset is not written (I7), so
+		// nothing may be kept of what the book did to the state: the next life does it again.
+		return nil
+	}
+	if last {
+		c.finishImage()
+	}
 	imageDue, err := c.imageDue(ctx, last, empty)
 	if err != nil || empty && !imageDue {
 		return err
@@ -295,9 +303,7 @@ func (c *partition) closeBlock(ctx context.Context, last bool) error {
 		c.beginImage(b)
 	}
 	if last {
-		for c.stepImage() { // nothing else is left to do
-			continue
-		}
+		c.finishImage()
 	}
 	return c.turn(ctx, closedBlock{Block: b})
 }
