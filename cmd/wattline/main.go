@@ -52,6 +52,7 @@ func commands() []command {
 		configShowCommand(),
 		apiTokenCommand(),
 		priceCommand(),
+		fileRateCommand(),
 		tariffCheckCommand(),
 		benchCommand(),
 		versionCommand(),

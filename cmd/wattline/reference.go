@@ -111,7 +111,7 @@ func withKafka(ctx context.Context, cfg *config.Config, log *slog.Logger, do fun
 func referenceLoad(ctx context.Context, client *kafka.Client, cfg *config.Config, dir string, options referenceOptions, tell func(string)) error {
 	wanted, err := readReference(dir, options, tell)
 	if err != nil {
-		return err
+		return fmt.Errorf("nothing was published, %w", err)
 	}
 	topic := cfg.Kafka.ReferenceTopic
 	ensure := client.CheckTopics
@@ -277,9 +277,9 @@ func readReference(dir string, options referenceOptions, tell func(string)) ([]o
 	switch len(r.faults) {
 	case 0:
 	case 1:
-		return nil, fmt.Errorf("nothing was published, there is 1 fault:\n%w", r.faults[0])
+		return nil, fmt.Errorf("there is 1 fault:\n%w", r.faults[0])
 	default:
-		return nil, fmt.Errorf("nothing was published, there are %d faults:\n%w", len(r.faults), errors.Join(r.faults...))
+		return nil, fmt.Errorf("there are %d faults:\n%w", len(r.faults), errors.Join(r.faults...))
 	}
 	return r.out, nil
 }
