@@ -236,5 +236,10 @@ func TestHungStore(t *testing.T) {
 		t.Error("the time-outs of the configuration were not kept")
 	}
 	set(false)
-	mustInsert(t, s, in)
+	for err = s.Insert(ctx, in); err != nil && ctx.Err() == nil; { // a machine with much to do needs more than one try
+		err = s.Insert(ctx, in)
+	}
+	if err != nil {
+		t.Errorf("after it came back: %v", err)
+	}
 }
