@@ -2,12 +2,17 @@ package ocpi
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/wattline/wattline/rating"
 )
@@ -29,6 +34,86 @@ func seed(f *testing.F) {
 			f.Add(input)
 		}
 	}
+}
+
+// FuzzJSON: the tree of a JSON text is the one that encoding/json tells token by token, with the same faults.
+func FuzzJSON(f *testing.F) {
+	seed(f)
+	for _, src := range []string{
+		`{"a":1,"a":2}`, ` [ 1 , -2.5e+3 , true,false, null ,"" , {} , [] ] `, `{"\u0061":"\ud800 \n \"q\" \\"}`, `"x"`, `-0`, "[\"\u00e9\"]",
+		strings.Repeat("[", 70) + strings.Repeat("]", 70), `{"a":{"a":[{"b":null}]},"b":[[1]]}`,
+		`{"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0,"m":0,"n":0,"o":0,"p":0,"q":0,"a":1,"a":2}`,
+	} {
+		f.Add([]byte(src))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
+		if !json.Valid(src) || !utf8.Valid(src) {
+			return
+		}
+		got, want := &reader{}, &reader{}
+		tree := got.parseTree(src)
+		d := json.NewDecoder(bytes.NewReader(src))
+		d.UseNumber()
+		if diff := cmp.Diff(want.tokens(t, d, &node{}, 0), tree, cmp.AllowUnexported(node{}), cmpopts.IgnoreFields(node{}, "parent"), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%q: -tokens +tree\n%s", src, diff)
+		}
+		if diff := cmp.Diff(want.rep.Faults, got.rep.Faults); diff != "" {
+			t.Errorf("faults of %q: -tokens +tree\n%s", src, diff)
+		}
+	})
+}
+
+// tokens is the tree by the tokens of encoding/json.
+func (r *reader) tokens(t *testing.T, d *json.Decoder, n *node, depth int) *node {
+	token, err := d.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch v := token.(type) {
+	case bool:
+		n.kind, n.text = kindBool, fmt.Sprint(v)
+	case json.Number:
+		n.kind, n.text = kindNumber, v.String()
+	case string:
+		n.kind, n.text = kindText, v
+	case json.Delim:
+		n.kind = kindList
+		if v == '{' {
+			n.kind = kindObject
+		}
+		if depth+1 > maxDepth {
+			r.fault(n, "is nested more than %d deep", maxDepth)
+			return nil
+		}
+		seen := map[string]bool{}
+		var twice []*node
+		for d.More() {
+			item := &node{parent: n, index: len(n.items)}
+			if n.kind == kindObject {
+				key, err := d.Token()
+				if err != nil {
+					t.Fatal(err)
+				}
+				item.key = key.(string)
+				if seen[item.key] {
+					twice = append(twice, item)
+				}
+				seen[item.key] = true
+			}
+			if r.tokens(t, d, item, depth+1) == nil {
+				return nil
+			}
+			n.items = append(n.items, item)
+		}
+		if _, err := d.Token(); err != nil {
+			t.Fatal(err)
+		}
+		for _, item := range twice {
+			r.fault(item, "the key is given twice")
+		}
+	}
+	return n
 }
 
 // FuzzTariffs: no input breaks the reader, a tariff that it takes is one that can be compiled, and O4 holds.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -24,9 +23,8 @@ func (r *reader) parseTree(src []byte) *node {
 		return nil
 	}
 	if json.Valid(src) {
-		d := json.NewDecoder(bytes.NewReader(src))
-		d.UseNumber()
-		return r.fromJSON(d, &node{}, 0)
+		t := jsonTree{r: r, src: src}
+		return t.value(&node{}, 0)
 	}
 	d := yaml.NewDecoder(bytes.NewReader(src))
 	var doc, more yaml.Node
@@ -56,62 +54,6 @@ func (r *reader) parseTree(src []byte) *node {
 
 func yamlProblem(err error) string {
 	return "neither JSON nor YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")
-}
-
-// fromJSON reads one value into n, which knows its place already. Syntax was checked before, so the decoder cannot
-// fail. nil when the value cannot be read.
-func (r *reader) fromJSON(d *json.Decoder, n *node, depth int) *node {
-	token, err := d.Token()
-	if err != nil {
-		r.fault(n, "cannot be read as JSON: %v", err)
-		return nil
-	}
-	switch v := token.(type) {
-	case nil:
-		n.kind = kindNull
-	case bool:
-		n.kind, n.text = kindBool, fmt.Sprint(v)
-	case json.Number:
-		n.kind, n.text = kindNumber, v.String()
-	case string:
-		n.kind, n.text = kindText, v
-	case json.Delim:
-		n.kind = kindObject
-		if v == '[' {
-			n.kind = kindList
-		}
-		return r.jsonItems(d, n, depth+1)
-	}
-	return n
-}
-
-func (r *reader) jsonItems(d *json.Decoder, n *node, depth int) *node {
-	if depth > maxDepth {
-		r.fault(n, "is nested more than %d deep", maxDepth)
-		return nil
-	}
-	for d.More() {
-		key := ""
-		if n.kind == kindObject {
-			token, err := d.Token()
-			if err != nil {
-				r.fault(n, "cannot be read as JSON: %v", err)
-				return nil
-			}
-			key, _ = token.(string)
-		}
-		item := r.fromJSON(d, &node{parent: n, key: key, index: len(n.items)}, depth)
-		if item == nil {
-			return nil
-		}
-		n.items = append(n.items, item)
-	}
-	if _, err := d.Token(); err != nil {
-		r.fault(n, "cannot be read as JSON: %v", err)
-		return nil
-	}
-	r.givenTwice(n)
-	return n
 }
 
 // fromYAML converts one YAML node into n, which knows its place already, following aliases within the budget of nodes.
@@ -179,6 +121,17 @@ func scalar(y *yaml.Node, n *node) *node {
 // givenTwice reports keys that an object has more than once: which one counts would be a guess (O2).
 func (r *reader) givenTwice(n *node) {
 	if n.kind != kindObject {
+		return
+	}
+	if len(n.items) <= 16 { // as all of OCPI are: a map costs more
+		for i, item := range n.items {
+			for _, before := range n.items[:i] {
+				if before.key == item.key {
+					r.fault(item, "the key is given twice")
+					break
+				}
+			}
+		}
 		return
 	}
 	seen := make(map[string]bool, len(n.items))
