@@ -36,8 +36,8 @@ func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
 		ss.Version = s.position
 		return
 	}
-	plan, place := &s.plans.info[ss.Plan], &s.places.info[ss.Place]
-	id, name := sessionUUID(s.source, ss), s.names.list[ss.ChargePoint]
+	plan, place := &s.plans.Info[ss.Plan], &s.places.Info[ss.Place]
+	id, name := sessionUUID(s.source, ss), s.names.List[ss.ChargePoint]
 	for i := range charges {
 		rows := s.block.charges(s.block.month.of(charges[i].FromMs))
 		j := rows.grow()
@@ -70,11 +70,11 @@ func (s *shard) total(ss *snapshot.Session) rating.Total {
 		}
 		return t
 	case SessionStatus(ss.Status) == StatusProvisional || SessionStatus(ss.Status) == StatusCompleted:
-		t := s.plans.info[ss.Plan].plan.Accrued(&ss.Rate)
+		t := s.plans.Info[ss.Plan].plan.Accrued(&ss.Rate)
 		t.ExclMicros, t.InclMicros = ss.RowsExcl, ss.RowsIncl // settled: the sum of its rows
 		return t
 	}
-	return s.plans.info[ss.Plan].plan.PriceNow(&ss.Rate)
+	return s.plans.Info[ss.Plan].plan.PriceNow(&ss.Rate)
 }
 
 func (s *shard) stamp(ss *snapshot.Session) {
@@ -104,13 +104,13 @@ func (s *shard) versionOf(ss *snapshot.Session, total rating.Total) {
 		s.block.rows++
 	}
 	rows.Version[i], rows.SessionID[i] = s.position, id
-	rows.ChargePoint[i], rows.Connector[i] = s.names.list[ss.ChargePoint], ss.Connector
+	rows.ChargePoint[i], rows.Connector[i] = s.names.List[ss.ChargePoint], ss.Connector
 	rows.Transaction[i] = s.block.keep(ss.Transaction())
 	rows.Location[i], rows.Tariff[i], rows.TariffFrom[i], rows.Currency[i], rows.Zone[i] = "", "", rating.Unknown, "", ""
 	if ss.Plan != 0 {
-		ref := &s.plans.ref[ss.Plan]
-		rows.Location[i], rows.Tariff[i] = s.places.info[ss.Place].location, s.plans.info[ss.Plan].tariff
-		rows.TariffFrom[i], rows.Currency[i], rows.Zone[i] = ref.Offset, s.plans.info[ss.Plan].currency, ref.Zone
+		ref := &s.plans.Ref[ss.Plan]
+		rows.Location[i], rows.Tariff[i] = s.places.Info[ss.Place].location, s.plans.Info[ss.Plan].tariff
+		rows.TariffFrom[i], rows.Currency[i], rows.Zone[i] = ref.Offset, s.plans.Info[ss.Plan].currency, ref.Zone
 	}
 	rows.Status[i] = SessionStatus(ss.Status)
 	rows.StartMs[i], rows.LastMs[i] = ss.Rate.FirstMs, ss.Rate.LastMs

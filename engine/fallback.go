@@ -146,19 +146,18 @@ func (c *partition) load(ctx context.Context, ref SnapshotRef) error {
 	bad := func(format string, args ...any) error {
 		return &unusable{fmt.Sprintf("snapshot %d on %s/%d at offset %d: ", ref.ID, c.e.cfg.StateTopic, c.p.Number, ref.At) + fmt.Sprintf(format, args...)}
 	}
-	chunks, missing, err := c.chunks(ctx, ref)
+	bytes, missing, err := c.chunks(ctx, ref)
 	if h, ok := errors.AsType[*Halt](err); ok { // the topic is another one, or was emptied
 		return bad("%s", h.Detail)
+	}
+	if errors.Is(err, ErrUnreadable) { // what is behind it may be gone for good, and there are other ways
+		return bad("%s", err)
 	}
 	if err != nil {
 		return fmt.Errorf("read snapshot %d of %s from %s at offset %d: %w", ref.ID, c.p, c.e.cfg.StateTopic, ref.At, err)
 	}
 	if missing > 0 {
 		return bad("%d of %d chunks are missing", missing, ref.Count)
-	}
-	bytes := make([]byte, 0, min(max(ref.Bytes, 0), 1<<30)) // the size is a hint, until it is compared
-	for _, chunk := range chunks {
-		bytes = append(bytes, chunk...)
 	}
 	if int64(len(bytes)) != ref.Bytes || snapshot.Checksum(bytes) != ref.CRC {
 		return bad("%d bytes with checksum %08x, want %d with %08x", len(bytes), snapshot.Checksum(bytes), ref.Bytes, ref.CRC)
@@ -176,17 +175,25 @@ func (c *partition) load(ctx context.Context, ref SnapshotRef) error {
 	return nil
 }
 
-// chunks reads the chunks of a snapshot, in order.
-func (c *partition) chunks(ctx context.Context, ref SnapshotRef) (list [][]byte, missing int, err error) {
+// chunks reads the chunks of a snapshot and puts them together in order. They come in order, but where a producer's
+// retry or two engines' clean-up made it otherwise.
+func (c *partition) chunks(ctx context.Context, ref SnapshotRef) (bytes []byte, missing int, err error) {
 	place := make(map[string]int, ref.Count)
 	for i := range int(ref.Count) {
 		place[string(snapshotKey(c.p, ref.ID, i))] = i
 	}
-	list, missing = make([][]byte, ref.Count), int(ref.Count)
+	missing, bytes = int(ref.Count), make([]byte, 0, min(max(ref.Bytes, 0), 1<<30)) // the size is a hint, until it is compared
+	next, early := 0, map[int][]byte{}
 	_, err = c.e.logs.ReadLog(ctx, c.e.cfg.StateTopic, c.p.Number, ref.At, func(rec Record) error {
-		if i, ok := place[string(rec.Key)]; ok && list[i] == nil && rec.Value != nil {
-			list[i] = append([]byte{}, rec.Value...)
-			missing--
+		if i, ok := place[string(rec.Key)]; ok && i >= next && early[i] == nil && rec.Value != nil {
+			early[i] = rec.Value
+			if missing--; i > next {
+				early[i] = append([]byte{}, rec.Value...) // its turn comes later
+			}
+		}
+		for ; early[next] != nil; next++ {
+			bytes = append(bytes, early[next]...)
+			delete(early, next)
 		}
 		if missing == 0 {
 			return errLoaded
@@ -196,7 +203,7 @@ func (c *partition) chunks(ctx context.Context, ref SnapshotRef) (list [][]byte,
 	if errors.Is(err, errLoaded) {
 		err = nil
 	}
-	return list, missing, err
+	return bytes, missing, err
 }
 
 // ratedBlock is what the ledger says of a block.

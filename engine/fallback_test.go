@@ -190,6 +190,23 @@ func TestFallback(t *testing.T) {
 	f("the state topic is another one", fromLedger, func(_ *testing.T, s *scene, m *Metadata, e *Engine) {
 		e.logs = beyond{s.w, m.Before.At}
 	})
+	f("a batch of the state topic is damaged", fromBefore, func(t *testing.T, s *scene, m *Metadata, e *Engine) {
+		_, chunks := s.w.chunksOf(t, m.Snapshot)
+		e.logs = rotten{s.w, int64(chunks[1])}
+	})
+	f("chunks come again, and out of order", fromSnapshot, func(t *testing.T, s *scene, m *Metadata, _ *Engine) {
+		log, chunks := s.w.chunksOf(t, m.Snapshot)
+		first, second := log[chunks[0]], log[chunks[1]]
+		first.Offset, second.Offset = second.Offset, first.Offset
+		log[chunks[0]], log[chunks[1]] = second, first
+		if len(chunks) > 2 {
+			again := slices.Insert(log, chunks[2], second, first)
+			for i := range again {
+				again[i].Offset = int64(i)
+			}
+			s.w.logs["wattline.state/0"] = again
+		}
+	})
 	f("the release before wrote the commit", fromLedger, func(t *testing.T, s *scene, m *Metadata, _ *Engine) {
 		x := *m
 		x.Before, x.Books = SnapshotRef{}, booksSince(m.Books, m.Snapshot.Offset)
@@ -217,6 +234,21 @@ func (b beyond) ReadLog(ctx context.Context, topic string, p int32, from int64, 
 	return b.world.ReadLog(ctx, topic, p, from, fn)
 }
 
+// rotten is a state topic with a record batch that can not be read.
+type rotten struct {
+	*world
+	at int64
+}
+
+func (d rotten) ReadLog(ctx context.Context, topic string, p int32, from int64, fn func(Record) error) (int64, error) {
+	return d.world.ReadLog(ctx, topic, p, from, func(r Record) error {
+		if topic == "wattline.state" && r.Offset == d.at {
+			return fmt.Errorf("read log: %w: CRC32C", ErrUnreadable)
+		}
+		return fn(r)
+	})
+}
+
 // checkAfter: the next snapshot is named with one that can be read, and those that can not are removed.
 func (s *scene) checkAfter(t *testing.T, from loaded, was *Metadata) {
 	t.Helper()
@@ -228,7 +260,7 @@ func (s *scene) checkAfter(t *testing.T, from loaded, was *Metadata) {
 		t.Errorf("the newest snapshot is of offset %d, want %d", now.Snapshot.Offset, len(s.log))
 	}
 	named := map[uint64]bool{now.Snapshot.ID: true, now.Before.ID: true}
-	if named[was.Snapshot.ID] || from == fromLedger && named[was.Before.ID] {
+	if from != fromSnapshot && named[was.Snapshot.ID] || from == fromLedger && named[was.Before.ID] {
 		t.Errorf("from the %s: the commit names %+v and %+v, of which one was spoilt", from, now.Snapshot, now.Before)
 	}
 	live := map[uint64]bool{}

@@ -83,7 +83,7 @@ func (s *shard) changeBook(book int64) {
 
 // release prices a held session from its beginning.
 func (s *shard) release(ss *snapshot.Session, h *snapshot.Held) {
-	plan := s.plans.info[ss.Plan].plan
+	plan := s.plans.Info[ss.Plan].plan
 	points, changes := h.Points, h.Changes
 	s.forgetHeld(ss.Key)
 	if len(points) == 0 { // its Start had no register, and no value came since

@@ -93,14 +93,14 @@ func TestNames(t *testing.T) {
 	}
 	for i, want := range map[uint32]string{1: "CP1", 2: "CP1", 3: "CP2"} {
 		c := b.connectors.At(i)
-		if got := b.names.list[c.ChargePoint]; got != want || c.StatusMs != rating.Unknown {
+		if got := b.names.List[c.ChargePoint]; got != want || c.StatusMs != rating.Unknown {
 			t.Errorf("connector %d is of %q, status at %d", i, got, c.StatusMs)
 		}
 	}
 	if b.connector([]byte("CP1"), 1) != one || b.connector([]byte("CP1"), 2) != two || b.connectors.Len() != 4 {
 		t.Error("a connector is made twice")
 	}
-	if _, ok := b.names.find([]byte("XXX")); ok {
+	if _, ok := b.names.Find([]byte("XXX")); ok {
 		t.Error("a name changed with the caller's bytes")
 	}
 	n := testing.AllocsPerRun(100, func() { b.connector([]byte("CP1"), 1) })

@@ -51,7 +51,7 @@ func (s *shard) beginImage(pools *imagePools) *image {
 		head: snapshot.State{
 			Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
 			TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
-			Names: slices.Clip(s.names.list), Places: slices.Clip(s.places.ref), Plans: slices.Clip(s.plans.ref),
+			Names: slices.Clip(s.names.List), Places: slices.Clip(s.places.Ref), Plans: slices.Clip(s.plans.Ref),
 		},
 		sessions: slab.NewPile(&pools.sessions), windows: slab.NewPile(&pools.windows),
 		connectors: make([]*[slab.PieceSize]snapshot.Connector, s.connectors.Pieces()),

@@ -22,7 +22,7 @@ func copyAtOnce(s *shard) *snapshot.State {
 	st := &snapshot.State{
 		Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
 		TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
-		Names: slices.Clone(s.names.list), Places: slices.Clone(s.places.ref), Plans: slices.Clone(s.plans.ref),
+		Names: slices.Clone(s.names.List), Places: slices.Clone(s.places.Ref), Plans: slices.Clone(s.plans.Ref),
 		Sessions: make([]snapshot.Session, 0, s.sessions.Live),
 	}
 	for i := range uint32(s.connectors.Len()) {

@@ -26,11 +26,11 @@ func (s *shard) resolve(r *rating.Reading, key snapshot.Key) *snapshot.Session {
 	if ss := s.lookup(key, noSlot); ss != nil {
 		return ss
 	}
-	name, ok := s.names.find(r.ChargePoint)
+	name, ok := s.names.Find(r.ChargePoint)
 	if !ok {
 		return nil
 	}
-	for i := s.names.first[name]; i != 0; i = s.connectors.At(i).Next {
+	for i := s.names.First[name]; i != 0; i = s.connectors.At(i).Next {
 		c := s.connectors.At(i)
 		if !mayBe(c.Number, r.Connector) {
 			continue
@@ -74,11 +74,11 @@ const reasonBygone = "measured before the connector's newest session began: of a
 // endedBefore says whether the reading belongs to the last session that ended on one of the charge point's
 // connectors: it opens nothing.
 func (s *shard) endedBefore(r *rating.Reading) bool {
-	name, ok := s.names.find(r.ChargePoint)
+	name, ok := s.names.Find(r.ChargePoint)
 	if !ok || len(r.Transaction) == 0 {
 		return false
 	}
-	for i := s.names.first[name]; i != 0; i = s.connectors.At(i).Next {
+	for i := s.names.First[name]; i != 0; i = s.connectors.At(i).Next {
 		c := s.connectors.At(i)
 		if !mayBe(c.Number, r.Connector) || c.Ended == (snapshot.Key{}) {
 			continue
@@ -255,7 +255,7 @@ func (s *shard) answer(r *rating.Reading) {
 // openStart opens the session of a pending Start under its transaction.
 func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []byte) *snapshot.Session {
 	c := s.connectors.At(connector)
-	chargePoint := []byte(s.names.list[c.ChargePoint])
+	chargePoint := []byte(s.names.List[c.ChargePoint])
 	key := s.hash.key(chargePoint, c.Number, transaction)
 	if ss := s.lookup(key, noSlot); ss != nil && !s.renewed(ss, st.AtMs) {
 		return ss
@@ -354,7 +354,7 @@ func (s *shard) offer(ss *snapshot.Session, connector uint32, startMs int64) {
 
 // price takes plan and place of a session from the book of asOf, or holds it.
 func (s *shard) price(ss *snapshot.Session, asOf, startMs int64) bool {
-	p, reason, ok := s.ref.price(asOf, startMs, s.names.list[ss.ChargePoint], ss.Connector)
+	p, reason, ok := s.ref.price(asOf, startMs, s.names.List[ss.ChargePoint], ss.Connector)
 	if !ok {
 		ss.Status = uint8(StatusHeld)
 		ss.Flags |= uint32(FlagHeld)
@@ -367,8 +367,8 @@ func (s *shard) price(ss *snapshot.Session, asOf, startMs int64) bool {
 		return false
 	}
 	s.priced = p
-	ss.Plan = s.plans.put(p.planRef, planInfo{p.plan, p.tariff, p.plan.Tariff().Currency})
-	ss.Place = s.places.put(p.placeRef, placeInfo{p.location, p.maxW})
+	ss.Plan = s.plans.Put(p.planRef, planInfo{p.plan, p.tariff, p.plan.Tariff().Currency})
+	ss.Place = s.places.Put(p.placeRef, placeInfo{p.location, p.maxW})
 	return true
 }
 
@@ -408,12 +408,12 @@ func (s *shard) stop(r *rating.Reading, rec *Record, key snapshot.Key) {
 // stopOfStart finds the Start without answer that a Stop without session may belong to: the only one that waits
 // at the charge point.
 func (s *shard) stopOfStart(r *rating.Reading) *snapshot.Session {
-	name, ok := s.names.find(r.ChargePoint)
+	name, ok := s.names.Find(r.ChargePoint)
 	if !ok || len(r.Transaction) == 0 {
 		return nil
 	}
 	only, waiting := uint32(0), 0
-	for i := s.names.first[name]; i != 0; i = s.connectors.At(i).Next {
+	for i := s.names.First[name]; i != 0; i = s.connectors.At(i).Next {
 		s.starts.Of(i, func(uint32, *slab.Waiting) { only, waiting = i, waiting+1 })
 	}
 	if waiting != 1 {
@@ -484,7 +484,7 @@ func (s *shard) expire(ss *snapshot.Session, atMs int64) {
 	if s.tracer != nil {
 		s.tracer.Expired(ss, atMs)
 	}
-	s.out = s.plans.info[ss.Plan].plan.Expire(&ss.Rate, atMs, s.out[:0])
+	s.out = s.plans.Info[ss.Plan].plan.Expire(&ss.Rate, atMs, s.out[:0])
 	s.emit(ss, s.out)
 	s.version(ss)
 }
@@ -493,17 +493,17 @@ func (s *shard) expire(ss *snapshot.Session, atMs int64) {
 func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 	delete(s.changes, ss.Key) // of after the end
 	ss.HasChanges = false
-	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors.At(i).Next {
+	for i := s.names.First[ss.ChargePoint]; i != 0; i = s.connectors.At(i).Next {
 		c := s.changing(i)
 		if c.Live == ss.Key {
 			c.Live = snapshot.Key{}
 		}
-		if c.Number == ss.Connector || c.Number == 0 && s.hash.key([]byte(s.names.list[ss.ChargePoint]), 0, ss.Transaction()) == ss.Key {
+		if c.Number == ss.Connector || c.Number == 0 && s.hash.key([]byte(s.names.List[ss.ChargePoint]), 0, ss.Transaction()) == ss.Key {
 			c.Ended, c.EndedFromMs, c.EndedMs = ss.Key, beganMs(ss), ss.Rate.LastMs
 		}
 	}
 	if s.tracer != nil {
-		s.tracer.Ended(ss, s.names.list[ss.ChargePoint], s.plans.ref[ss.Plan])
+		s.tracer.Ended(ss, s.names.List[ss.ChargePoint], s.plans.Ref[ss.Plan])
 	}
 	s.stats.Ended.Add(1)
 	if ss.Plan == 0 {
@@ -513,7 +513,7 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 	s.plausible(ss)
 	ss.Status = uint8(status)
 	var total rating.Total
-	s.out, total = s.plans.info[ss.Plan].plan.Close(&ss.Rate, s.out[:0])
+	s.out, total = s.plans.Info[ss.Plan].plan.Close(&ss.Rate, s.out[:0])
 	s.emit(ss, s.out)
 	s.versionOf(ss, total)
 	if status == StatusProvisional {
@@ -575,7 +575,7 @@ func (s *shard) afterEnd(ss *snapshot.Session, r *rating.Reading) {
 // plausible flags energies that the connector can not have delivered, and a register in the wrong unit.
 func (s *shard) plausible(ss *snapshot.Session) {
 	energyMwh, ms := ss.Rate.LastMwh-ss.Rate.StartMwh, ss.Rate.LastMs-ss.Rate.StartMs
-	maxW := s.places.info[ss.Place].maxW
+	maxW := s.places.Info[ss.Place].maxW
 	if maxW <= 0 {
 		maxW = 1_000_000 // no charger delivers more than a megawatt
 	}

@@ -132,7 +132,7 @@ func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) 
 		}
 		s.sessions.Each(func(ss *snapshot.Session) {
 			tx := string(ss.Transaction())
-			if tx == id || s.names.list[ss.ChargePoint]+":"+tx == id {
+			if tx == id || s.names.List[ss.ChargePoint]+":"+tx == id {
 				found = append(found, s.view(ss))
 			}
 		})
@@ -171,15 +171,15 @@ func (e *Engine) Dearest(ctx context.Context, n int) ([]SessionView, error) {
 
 func (s *shard) view(ss *snapshot.Session) SessionView {
 	v := SessionView{
-		ID: SessionID(sessionUUID(s.source, ss)).String(), ChargePoint: s.names.list[ss.ChargePoint], Connector: ss.Connector,
+		ID: SessionID(sessionUUID(s.source, ss)).String(), ChargePoint: s.names.List[ss.ChargePoint], Connector: ss.Connector,
 		Transaction: string(ss.Transaction()), Status: SessionStatus(ss.Status), State: ss.Rate.Charge,
 		StartMs: ss.Rate.FirstMs, LastMs: ss.Rate.LastMs, Total: s.total(ss), Flags: SessionFlags(ss.Flags) &^ flagUnitGuessed,
 		Split: ss.Rate.LastSplit, PeriodMs: ss.Rate.PeriodStartMs, Readings: ss.Readings, Partition: s.partition,
 		Position: ss.Version, Offset: s.nextOffset,
 	}
 	if ss.Plan != 0 {
-		v.Tariff, v.Currency = s.plans.info[ss.Plan].tariff, s.plans.info[ss.Plan].currency
-		v.Zone, v.Location = s.plans.ref[ss.Plan].Zone, s.places.info[ss.Place].location
+		v.Tariff, v.Currency = s.plans.Info[ss.Plan].tariff, s.plans.Info[ss.Plan].currency
+		v.Zone, v.Location = s.plans.Ref[ss.Plan].Zone, s.places.Info[ss.Place].location
 	}
 	if h := s.held[ss.Key]; h != nil {
 		v.HeldReason = h.Reason

@@ -287,25 +287,30 @@ func (c *partition) batch(ctx context.Context) (Batch, error) {
 	}
 }
 
-// restore takes the state of a snapshot.
+// restore takes the state of a snapshot over: nobody else may use it any more.
 func (s *shard) restore(st *snapshot.State) error {
 	s.nextOffset, s.watermarkMs, s.tickMinute, s.bookOffset = st.NextOffset, st.WatermarkMs, st.TickMinute, st.BookOffset
-	for _, name := range st.Names[min(1, len(st.Names)):] {
-		s.names.put(name)
-	}
-	for _, p := range st.Places[min(1, len(st.Places)):] {
-		location, maxW, err := s.ref.recoverPlace(p)
+	once := len(st.Names) == 0 || s.names.Fill(st.Names)
+	if len(st.Places) > 0 {
+		infos, err := s.ref.recoverPlaces(st.Places)
 		if err != nil {
 			return err
 		}
-		s.places.put(p, placeInfo{location, maxW})
+		once = s.places.Fill(st.Places, infos) && once
 	}
-	for _, p := range st.Plans[min(1, len(st.Plans)):] {
-		plan, err := s.ref.recoverPlan(p)
-		if err != nil {
-			return err
+	if len(st.Plans) > 0 {
+		infos := make([]planInfo, len(st.Plans))
+		for i, p := range st.Plans[1:] {
+			plan, err := s.ref.recoverPlan(p)
+			if err != nil {
+				return err
+			}
+			infos[i+1] = planInfo{plan, tariffName(p), plan.Tariff().Currency}
 		}
-		s.plans.put(p, planInfo{plan, tariffName(p), plan.Tariff().Currency})
+		once = s.plans.Fill(st.Plans, infos) && once
+	}
+	if !once {
+		return fmt.Errorf("%w: a name, place or plan is there twice", snapshot.ErrCorrupt)
 	}
 	if len(st.Connectors) > 0 {
 		s.connectors = slab.Connectors{}
@@ -324,10 +329,10 @@ func (s *shard) restore(st *snapshot.State) error {
 func (s *shard) linkConnectors() error {
 	for i := uint32(1); int(i) < s.connectors.Len(); i++ {
 		c := s.connectors.At(i)
-		if int(c.ChargePoint) >= len(s.names.list) || c.Next >= i {
+		if int(c.ChargePoint) >= len(s.names.List) || c.Next >= i {
 			return fmt.Errorf("%w: connector %d", snapshot.ErrCorrupt, i)
 		}
-		s.names.first[c.ChargePoint] = i
+		s.names.First[c.ChargePoint] = i
 	}
 	return nil
 }
@@ -336,20 +341,22 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 	used := make([]bool, len(st.Windows))
 	for i := range st.Sessions {
 		ss := &st.Sessions[i]
-		if ss.Key == (snapshot.Key{}) || int(ss.ChargePoint) >= len(s.names.list) || int(ss.Place) >= len(s.places.ref) ||
-			int(ss.Plan) >= len(s.plans.ref) || int(ss.Window) > len(st.Windows) || s.sessions.Find(ss.Key) != noSlot {
+		if ss.Key == (snapshot.Key{}) || int(ss.ChargePoint) >= len(s.names.List) || int(ss.Place) >= len(s.places.Ref) ||
+			int(ss.Plan) >= len(s.plans.Ref) || int(ss.Window) > len(st.Windows) {
 			return fmt.Errorf("%w: session %d", snapshot.ErrCorrupt, i)
 		}
 		if ss.Priced() {
-			if err := s.plans.info[ss.Plan].plan.Fits(&ss.Rate); err != nil {
+			if err := s.plans.Info[ss.Plan].plan.Fits(&ss.Rate); err != nil {
 				return fmt.Errorf("%w: session %d: %w", snapshot.ErrCorrupt, i, err)
 			}
 		}
 		if ss.Window > 0 {
 			used[ss.Window-1] = true
 		}
-		*s.sessions.At(s.sessions.Insert(ss.Key)) = *ss
 		s.arm(ss)
+	}
+	if i := s.sessions.Fill(st.Sessions); i >= 0 {
+		return fmt.Errorf("%w: session %d is there twice", snapshot.ErrCorrupt, i)
 	}
 	for i := range used {
 		if !used[i] {
@@ -360,7 +367,7 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 		if int(x.Connector) >= s.connectors.Len() {
 			return fmt.Errorf("%w: a start of connector %d", snapshot.ErrCorrupt, x.Connector)
 		}
-		name := s.names.list[s.connectors.At(x.Connector).ChargePoint]
+		name := s.names.List[s.connectors.At(x.Connector).ChargePoint]
 		s.wait(s.startKey([]byte(name), x.MessageID[:x.MessageLen]), x)
 	}
 	for i := range st.Held {

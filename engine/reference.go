@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
@@ -24,7 +27,8 @@ type ReferenceRecord struct {
 	LocationGone bool
 }
 
-// DecodeReference reads a record of the reference log (docs/formats/reference.md).
+// DecodeReference reads a record of the reference log (docs/formats/reference.md). It keeps nothing of key and value, and
+// is safe for concurrent use.
 type DecodeReference func(key, value []byte) (ReferenceRecord, error)
 
 // Reference is the reference log in memory, shared by all shards of an engine. Safe for concurrent use; it is
@@ -76,7 +80,15 @@ func (r *Reference) Follow(ctx context.Context, log LogReader, topic string) err
 	r.mu.Lock()
 	from := r.lib.Next()
 	r.mu.Unlock()
-	next, err := log.ReadLog(ctx, topic, 0, from, r.put)
+	// A start reads all of it: on every core, but put in order.
+	ahead := slab.Ahead[Record, decoded]{Work: r.read, Take: r.put, Most: 4 * runtime.GOMAXPROCS(0)}
+	next, err := log.ReadLog(ctx, topic, 0, from, func(rec Record) error {
+		rec.Key, rec.Value = bytes.Clone(rec.Key), bytes.Clone(rec.Value) // nil stays nil: withdrawn
+		return ahead.Give(rec)
+	})
+	if err == nil {
+		err = ahead.Rest()
+	}
 	if err != nil {
 		return fmt.Errorf("read reference log %s from offset %d: %w", topic, from, err)
 	}
@@ -88,12 +100,23 @@ func (r *Reference) Follow(ctx context.Context, log LogReader, topic string) err
 	return nil
 }
 
-func (r *Reference) put(rec Record) error {
+// decoded is what a record of the log says.
+type decoded struct {
+	ReferenceRecord
+	offset int64
+	err    error
+}
+
+func (r *Reference) read(rec Record) decoded {
 	ref, err := r.decode(rec.Key, rec.Value)
-	if err != nil {
+	return decoded{ref, rec.Offset, err}
+}
+
+func (r *Reference) put(ref decoded) error {
+	if ref.err != nil {
 		return &Halt{
 			Reason: "reference-unreadable", Partition: Partition{Number: 0},
-			Detail: fmt.Sprintf("record %d of the reference log: %v", rec.Offset, err),
+			Detail: fmt.Sprintf("record %d of the reference log: %v", ref.offset, ref.err),
 			Do:     "run a release that can read it; the log is never edited",
 		}
 	}
@@ -104,13 +127,13 @@ func (r *Reference) put(rec Record) error {
 		if !r.hasKey { // two engines may have made one at once: the first in the log counts
 			r.key, r.hasKey = *ref.HashKey, true
 		}
-		r.lib.Skip(rec.Offset)
+		r.lib.Skip(ref.offset)
 	case ref.Tariff != nil || ref.TariffGone:
-		r.lib.PutTariff(rec.Offset, ref.TariffKey, ref.Tariff)
+		r.lib.PutTariff(ref.offset, ref.TariffKey, ref.Tariff)
 	case ref.Location != nil || ref.LocationGone:
-		r.lib.PutLocation(rec.Offset, ref.LocationKey, ref.Location)
+		r.lib.PutLocation(ref.offset, ref.LocationKey, ref.Location)
 	default:
-		r.lib.Skip(rec.Offset)
+		r.lib.Skip(ref.offset)
 	}
 	return nil
 }
@@ -207,13 +230,27 @@ func (r *Reference) recoverPlan(ref snapshot.Plan) (*rating.Plan, error) {
 	return r.compile(ref, t)
 }
 
-// recoverPlace finds the location that a snapshot names.
-func (r *Reference) recoverPlace(ref snapshot.Place) (location string, maxW int64, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	p, ok := r.lib.PlacementAt(ref.UID, ref.Connector, ref.Offset)
-	if !ok {
-		return "", 0, fmt.Errorf("connector %s of EVSE %s of reference offset %d is not in the reference log", ref.Connector, ref.UID, ref.Offset)
+// recoverPlaces finds the locations that a snapshot names; the first of refs is unused.
+func (r *Reference) recoverPlaces(refs []snapshot.Place) ([]placeInfo, error) {
+	const atOnce = 256 // others begin sessions meanwhile
+	infos, named := make([]placeInfo, len(refs)), map[*rating.Location]string{}
+	for i := 1; i < len(refs); {
+		r.mu.Lock()
+		for end := min(i+atOnce, len(refs)); i < end; i++ {
+			ref := &refs[i]
+			p, ok := r.lib.PlacementAt(ref.UID, ref.Connector, ref.Offset)
+			if !ok {
+				r.mu.Unlock()
+				return nil, fmt.Errorf("connector %s of EVSE %s of reference offset %d is not in the reference log", ref.Connector, ref.UID, ref.Offset)
+			}
+			name, ok := named[p.Location]
+			if !ok {
+				name = locationName(p.Location)
+				named[p.Location] = name
+			}
+			infos[i] = placeInfo{name, p.Connector.MaxPowerW}
+		}
+		r.mu.Unlock()
 	}
-	return locationName(p.Location), p.Connector.MaxPowerW, nil
+	return infos, nil
 }

@@ -86,7 +86,7 @@ func (r *Replayer) SessionUUID(ss *snapshot.Session) [16]byte { return sessionUU
 
 // Plan is what prices ss; ok false while nothing does.
 func (r *Replayer) Plan(ss *snapshot.Session) (plan snapshot.Plan, ok bool) {
-	return r.shard.plans.ref[ss.Plan], ss.Plan != 0
+	return r.shard.plans.Ref[ss.Plan], ss.Plan != 0
 }
 
 // Each calls fn for every session that runs, is held, or was closed provisionally a short while ago. The order is

@@ -51,7 +51,7 @@ func (s *shard) takes(ss *snapshot.Session, r *rating.Reading, rec *Record) bool
 func (s *shard) plugIn(ss *snapshot.Session, r *rating.Reading) {
 	connector := s.connector(r.ChargePoint, r.Connector)
 	s.endLost(connector, ss.Rate.StartMs)
-	for i := s.names.first[ss.ChargePoint]; i != 0; i = s.connectors.At(i).Next {
+	for i := s.names.First[ss.ChargePoint]; i != 0; i = s.connectors.At(i).Next {
 		if s.connectors.At(i).Live == ss.Key {
 			s.changing(i).Live = snapshot.Key{}
 		}
@@ -171,7 +171,7 @@ func (s *shard) point(ss *snapshot.Session, atMs, registerMwh, power, current in
 	}
 	was := ss.Status
 	ss.Status = uint8(activeStatus(state))
-	s.out = s.plans.info[ss.Plan].plan.Advance(&ss.Rate, pt, changes, s.cfg.RatedSliceMs(), s.out[:0])
+	s.out = s.plans.Info[ss.Plan].plan.Advance(&ss.Rate, pt, changes, s.cfg.RatedSliceMs(), s.out[:0])
 	if len(s.out) != 0 || was != ss.Status {
 		s.emit(ss, s.out)
 		s.version(ss)
@@ -196,7 +196,7 @@ func (s *shard) begin(ss *snapshot.Session, pt rating.Point) {
 		return
 	}
 	ss.Status = uint8(activeStatus(pt.State))
-	s.plans.info[ss.Plan].plan.Start(&ss.Rate, pt, s.cfg.RatedSliceMs())
+	s.plans.Info[ss.Plan].plan.Start(&ss.Rate, pt, s.cfg.RatedSliceMs())
 }
 
 // change notes a change of state between two register values.
@@ -264,7 +264,7 @@ func (s *shard) late(ss *snapshot.Session, r *rating.Reading) {
 	adj := r.RegisterMwh + ss.RegOffsetMwh
 	settled := ss.Plan != 0 && r.AtMs >= ss.Rate.PrevMs && adj >= ss.Rate.PrevMwh && adj <= ss.Rate.LastMwh &&
 		(r.State == rating.StateUnchanged || r.State == ss.Rate.Charge) &&
-		s.plans.info[ss.Plan].plan.Uncut(&ss.Rate)
+		s.plans.Info[ss.Plan].plan.Uncut(&ss.Rate)
 	if !settled {
 		ss.Flags |= uint32(FlagDisorder)
 	}

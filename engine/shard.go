@@ -65,9 +65,9 @@ type shard struct {
 	watermarkMs int64
 	tickMinute  int64
 	bookOffset  int64
-	names       names
-	places      interned[snapshot.Place, placeInfo]
-	plans       interned[snapshot.Plan, planInfo]
+	names       slab.Names
+	places      slab.Interned[snapshot.Place, placeInfo]
+	plans       slab.Interned[snapshot.Plan, planInfo]
 	windows     slab.Windows
 	connectors  slab.Connectors
 	offers      []offer // by connector, a cache: not in snapshots
@@ -122,7 +122,7 @@ func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key H
 		sessions: slab.NewTable(), hash: newHasher(key), maxGapMs: cfg.MaxGapMs(),
 		source: sourceOf(p), parts: cfg.Partitioners[p.Topic],
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
-		names: newNames(), places: newInterned[snapshot.Place, placeInfo](), plans: newInterned[snapshot.Plan, planInfo](),
+		names: slab.NewNames(), places: slab.NewInterned[snapshot.Place, placeInfo](), plans: slab.NewInterned[snapshot.Plan, planInfo](),
 		connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
 		changes: map[snapshot.Key][]rating.Change{}, wheel: map[int64][]snapshot.Key{},
 		out: make([]rating.Charge, 0, 64), stats: &shardStats{},
@@ -377,7 +377,7 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 	if s.tracer != nil {
 		s.tracer.Point(ss, pt, nil)
 	}
-	s.out = s.plans.info[ss.Plan].plan.Advance(&ss.Rate, pt, nil, s.cfg.RatedSliceMs(), s.out[:0])
+	s.out = s.plans.Info[ss.Plan].plan.Advance(&ss.Rate, pt, nil, s.cfg.RatedSliceMs(), s.out[:0])
 	if len(s.out) != 0 {
 		s.emit(ss, s.out)
 		s.version(ss)

@@ -106,7 +106,7 @@ func (r *logRead) consume(a *answer, at int64) (int64, error) {
 	b := &batch{data: a.records, next: next, pool: r.c.pool}
 	defer b.Release()
 	if err != nil {
-		return 0, fmt.Errorf("read log %s: %w", r.p, err)
+		return 0, fmt.Errorf("read log %s at offset %d: %w: %w", r.p, at, engine.ErrUnreadable, err)
 	}
 	if len(a.records) == 0 && a.stable >= r.end {
 		r.empty++

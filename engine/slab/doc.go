@@ -8,5 +8,5 @@
 // Invariants:
 //
 //	S1  A slot or place number names the same thing until that is removed. Nothing moves.
-//	S2  No call but Each, Half and Of looks at more than a segment or a piece.
+//	S2  No call but Each, Half, Of and Fill looks at more than a segment or a piece. Fill is a recovery's.
 package slab

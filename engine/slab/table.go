@@ -99,16 +99,58 @@ func (t *Table) Probe(k snapshot.Key) uint32 {
 func (t *Table) Insert(k snapshot.Key) uint32 {
 	slot := t.takeSlot()
 	*t.At(slot) = snapshot.Session{Key: k, Mark: t.Mark}
+	t.index(k, slot)
+	t.Live++
+	return slot
+}
+
+// index makes slot the one of k, which has none.
+func (t *Table) index(k snapshot.Key, slot uint32) {
 	for {
 		s := t.segmentOf(k)
 		if s.used < len(s.entries)*7/10 {
 			s.put(k, slot)
-			break
+			return
 		}
 		t.grow(s, k)
 	}
-	t.Live++
-	return slot
+}
+
+// Fill puts all sessions of list into t, which has none, and keeps list: they stay where they are. Its index is made in
+// the size that they need. A list in the order of keys is cheapest. twice is the first one whose key another one before
+// it has, -1 if none has; the table is not to be used otherwise.
+func (t *Table) Fill(list []snapshot.Session) (twice int) {
+	for len(t.slabs)<<slabBits+slabSize <= len(list) {
+		from := len(t.slabs) << slabBits
+		t.slabs = append(t.slabs, (*slab)(list[from:from+slabSize]))
+	}
+	if from := len(t.slabs) << slabBits; from < len(list) {
+		last := new(slab)
+		copy(last[:], list[from:])
+		t.slabs = append(t.slabs, last)
+	}
+	t.next, t.Live = uint32(len(list)), len(list)
+	size := segmentMin
+	for size < segmentSize && len(list) >= size*6/10 {
+		size *= 2
+	}
+	t.depth = 0
+	for len(list)>>t.depth >= segmentSize*6/10 {
+		t.depth++
+	}
+	t.dir = make([]*segment, 1<<t.depth)
+	for i := range t.dir {
+		t.dir[i] = &segment{entries: make([]uint64, size), depth: t.depth}
+	}
+	for i := range t.next {
+		s := t.At(i)
+		if t.Find(s.Key) != NoSlot {
+			return int(i)
+		}
+		s.Mark = t.Mark
+		t.index(s.Key, i)
+	}
+	return -1
 }
 
 func (t *Table) takeSlot() uint32 {

@@ -155,6 +155,62 @@ func TestTable(t *testing.T) {
 	})
 }
 
+// TestTableFill: a table that took a list over is like one that was given its sessions one by one, and goes on like it.
+func TestTableFill(t *testing.T) {
+	f := func(name string, n int, key func(r *rand.Rand) snapshot.Key) {
+		t.Helper()
+		rnd := rand.New(rand.NewPCG(uint64(n), 6))
+		want := map[snapshot.Key]uint32{}
+		list := make([]snapshot.Session, 0, n)
+		for len(list) < n {
+			k := key(rnd)
+			if has(want, k) || k == (snapshot.Key{}) {
+				continue
+			}
+			want[k] = uint32(len(list))
+			list = append(list, snapshot.Session{Key: k, FirstOffset: int64(k[0] ^ k[1])})
+		}
+		what := fmt.Sprintf("%s, %d", name, n)
+		tab := NewTable()
+		tab.Mark = 1
+		if twice := tab.Fill(list); twice >= 0 {
+			t.Fatalf("%s: session %d is said to be there twice", what, twice)
+		}
+		checkTable(t, tab, want, what)
+		for k, slot := range want {
+			if s := tab.At(slot); s.FirstOffset != int64(k[0]^k[1]) || s.Mark != 1 {
+				t.Fatalf("%s: slot %d of %x has the state of another session, or no mark", what, slot, k)
+			}
+		}
+		for k := range want { // it goes on
+			if rnd.IntN(2) == 0 {
+				step(tab, want, k, true)
+			}
+		}
+		for range n + 10 {
+			if k := key(rnd); k != (snapshot.Key{}) {
+				step(tab, want, k, false)
+			}
+		}
+		checkTable(t, tab, want, what+", afterwards")
+	}
+	random := func(r *rand.Rand) snapshot.Key { return snapshot.Key{r.Uint64(), r.Uint64()} }
+	for _, n := range []int{0, 1, 153, 154, slabSize - 1, slabSize, slabSize + 1, 4_914, 4_915, 5_800, 60_000} {
+		f("random", n, random)
+	}
+	f("same top bits", 6_000, func(r *rand.Rand) snapshot.Key { return snapshot.Key{0b1011<<60 | r.Uint64()>>4, r.Uint64()} })
+	f("same tag and home", 500, func(r *rand.Rand) snapshot.Key { return snapshot.Key{r.Uint64(), 7<<32 | 5} })
+
+	list := make([]snapshot.Session, 3_000)
+	for i := range list {
+		list[i].Key = snapshot.Key{uint64(i + 1), 9}
+	}
+	list[2_500].Key = list[17].Key
+	if twice := NewTable().Fill(list); twice != 2_500 {
+		t.Errorf("session 2500 is there twice, and it is said to be %d", twice)
+	}
+}
+
 func has(m map[snapshot.Key]uint32, k snapshot.Key) bool { _, ok := m[k]; return ok }
 
 // FuzzTable: any order of inserts and removals of keys that collide as the input wants.

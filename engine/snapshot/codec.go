@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/wattline/wattline/rating"
 )
@@ -155,7 +156,7 @@ func (r *reader) state() *State {
 	st.Names = list(r, 4, r.str)
 	st.Places = list(r, 16, func() Place { return Place{r.i64(), r.str(), r.str()} })
 	st.Plans = list(r, 24, r.plan)
-	st.Sessions = list(r, minSession, r.session)
+	st.Sessions = r.sessions()
 	st.Windows = list(r, 260, r.window)
 	st.Connectors = list(r, minConnector, r.connector)
 	st.Starts = list(r, minStart, r.start)
@@ -174,6 +175,21 @@ func list[T any](r *reader, min int, one func() T) []T {
 	for range n {
 		out = append(out, one())
 		if r.err != nil {
+			return nil
+		}
+	}
+	return out
+}
+
+// sessions reads them where they stay: most of a snapshot is they.
+func (r *reader) sessions() []Session {
+	n := r.len(minSession)
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	out := make([]Session, n)
+	for i := range out {
+		if r.session(&out[i]); r.err != nil {
 			return nil
 		}
 	}
@@ -207,8 +223,9 @@ func (w *writer) bool(v bool) {
 
 // reader takes values from b; the first fault stays in err and everything after it is zero.
 type reader struct {
-	b   []byte
-	err error
+	b     []byte
+	err   error
+	texts strings.Builder // of what was read last, many in one piece
 }
 
 func (r *reader) take(n int) []byte {
@@ -276,19 +293,33 @@ func (r *reader) len(min int) int {
 	return n
 }
 
-func (r *reader) str() string { return string(r.take(r.len(1))) }
-func (r *reader) key() Key    { return Key{uint64(r.i64()), uint64(r.i64())} }
+// textPiece is how many bytes of texts are kept together, at most: names of charge points live as long as the shard, but
+// a reason of a session that is held should not keep much else.
+const textPiece = 16 << 10
 
-func (r *reader) rate() rating.State {
-	var s rating.State
-	if r.err != nil {
-		return s
+// str reads a text. An allocation for each of a million names is what a recovery would wait for.
+func (r *reader) str() string {
+	b := r.take(r.len(1))
+	if r.texts.Cap()-r.texts.Len() < len(b) {
+		r.texts = strings.Builder{}
+		r.texts.Grow(min(max(textPiece, len(b)), len(b)+len(r.b)))
 	}
-	rest, err := rating.DecodeState(r.b, &s)
+	from := r.texts.Len()
+	r.texts.Write(b) // never moves what is there already
+	return r.texts.String()[from:]
+}
+
+func (r *reader) key() Key { return Key{uint64(r.i64()), uint64(r.i64())} }
+
+// rate reads a pricing state into s.
+func (r *reader) rate(s *rating.State) {
+	if r.err != nil {
+		return
+	}
+	rest, err := rating.DecodeState(r.b, s)
 	if err != nil {
 		r.err = fmt.Errorf("%w: pricing state: %w", ErrCorrupt, err)
-		return s
+		return
 	}
 	r.b = rest
-	return s
 }

@@ -39,33 +39,39 @@ func (w *writer) session(s *Session) {
 	w.b = append(b, s.Transaction()...)
 }
 
-func (r *reader) session() Session {
-	s := Session{Key: r.key()}
+// session reads one into s, which is empty.
+func (r *reader) session(s *Session) {
+	s.Key = r.key()
 	priced := r.bool()
 	if priced {
-		s.Rate = r.rate()
+		r.rate(&s.Rate)
 	} else {
 		s.Rate = r.unpriced()
 	}
-	var bits int64
-	for _, p := range [...]*int64{
-		&s.LastSeq, &bits, &s.RegOffsetMwh, &s.PendMs, &s.PendMwh, &s.PendPower, &s.PendCurrent, &s.EndMs, &s.EndMwh,
+	le, b := binary.LittleEndian, r.take(15*8+7*4) // in one piece: a look at what is left, for each field, would cost more than the field
+	if b == nil {
+		return
+	}
+	for i, p := range [...]*int64{
+		&s.LastSeq, (*int64)(nil), &s.RegOffsetMwh, &s.PendMs, &s.PendMwh, &s.PendPower, &s.PendCurrent, &s.EndMs, &s.EndMwh,
 		&s.FirstOffset, &s.Version, &s.LastRecordMs, &s.Lines, &s.RowsExcl, &s.RowsIncl,
 	} {
-		*p = r.i64()
+		if p != nil {
+			*p = int64(le.Uint64(b[i*8:]))
+		}
 	}
-	s.SeqBits = uint64(bits)
-	var connector uint32
-	for _, p := range [...]*uint32{&s.ChargePoint, &s.Place, &s.Plan, &s.Window, &connector, &s.Flags, &s.Readings} {
-		*p = r.u32()
+	s.SeqBits, b = le.Uint64(b[8:]), b[15*8:]
+	for i, p := range [...]*uint32{&s.ChargePoint, &s.Place, &s.Plan, &s.Window, nil, &s.Flags, &s.Readings} {
+		if p != nil {
+			*p = le.Uint32(b[i*4:])
+		}
 	}
-	s.Connector = int32(connector)
+	s.Connector = int32(le.Uint32(b[4*4:]))
 	s.Status, s.Pend, s.PendState = r.u8(), r.u8(), r.u8()
 	s.TxLen = r.short(s.Tx[:])
 	if s.Priced() != priced {
 		r.fail("a session that is priced without a plan, or the other way round")
 	}
-	return s
 }
 
 // unpriced writes what the engine itself keeps in the pricing state of a session that is not priced yet.
