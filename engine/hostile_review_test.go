@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 
@@ -93,4 +94,24 @@ func TestStopWalksToTheEnd(t *testing.T) {
 	if ok, _ := img.await(t.Context()); !ok {
 		t.Error("the image was given up")
 	}
+}
+
+// TestPanicEndsTheWait: a keeper whose settlers panicked, or whose commit did, ends, and so does its partition. keep
+// waits for what still runs, and so does who guards keep.
+func TestPanicEndsTheWait(t *testing.T) {
+	k := &keeper{c: &partition{cancel: func(error) {}}, done: make(chan *flight, blocksInFlight), shot: make(chan shot, 1), shooting: true}
+	f := &flight{}
+	k.inflight = []*flight{{settled: true}, f}
+	k.done <- f
+	k.shot <- shot{}
+	done := make(chan struct{})
+	go func() { _ = k.wait(context.Canceled); _ = k.wait(context.Canceled); close(done) }()
+	inTime(t, "it ends", func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	})
 }

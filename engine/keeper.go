@@ -91,7 +91,7 @@ func (k *keeper) keep(ctx context.Context) error {
 				return k.wait(err)
 			}
 		case reply := <-fences:
-			err := k.commit(ctx)
+			err := k.c.guard(func() error { return k.commit(ctx) }) // the settler waits for a reply
 			reply <- err
 			if err != nil {
 				return k.wait(err)
@@ -126,16 +126,18 @@ func (k *keeper) fence(ctx context.Context) error {
 	}
 }
 
-// wait lets the settlers that still run see the end of the context, so that nothing outlives the partition.
+// wait lets the settlers that still run see the end of the context, so that nothing outlives the partition. It may be
+// called again: a settler that panicked ends keep, and who guards keep waits, too.
 func (k *keeper) wait(err error) error {
 	k.c.cancel(err)
 	for _, f := range k.inflight {
 		if !f.settled {
-			<-k.done
+			(<-k.done).settled = true
 		}
 	}
 	if k.shooting {
 		<-k.shot
+		k.shooting = false
 	}
 	return err
 }
@@ -151,7 +153,7 @@ func (k *keeper) launch(ctx context.Context, b closedBlock) error {
 		k.plans = k.plans[1:]
 	}
 	k.inflight = append(k.inflight, f)
-	if err := k.commit(ctx); err != nil {
+	if err := k.c.guard(func() error { return k.commit(ctx) }); err != nil {
 		k.inflight = k.inflight[:len(k.inflight)-1]
 		return err
 	}
