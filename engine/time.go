@@ -28,6 +28,10 @@ func (s *shard) advance(recordMs int64) bool {
 
 // tick ends the sessions whose readings stopped coming, as of the watermark's minute. It happens between the
 // messages, before rec: the position says so.
+//
+// All that are due in one minute end in one call, for they end before the same record: a rest that waited for the next
+// call would end behind it, at another position and with what that record brought (I1). So it is the exception to I6: the
+// sessions that fell silent in the same minute, all of a partition only where all of it fell silent.
 func (s *shard) tick(rec *Record) {
 	minute := s.watermarkMs / minuteMs
 	before := s.tickMinute

@@ -127,6 +127,7 @@ func benchRecover(ctx context.Context, std stdio, args []string) int {
 	fs.BoolVar(&cfg.Takeover, "takeover", false, "another engine takes over, after the session time-out, instead of the same one starting again")
 	fs.DurationVar(&cfg.SessionTimeout, "session-timeout", cfg.SessionTimeout, "after how `long` the group gives away a silent engine's partitions")
 	fs.DurationVar(&cfg.Settle, "settle", cfg.Settle, "how `long` an engine runs between catching up and the next kill, at least")
+	fs.DurationVar(&cfg.SnapshotReplay, "snapshot-replay", 0, "how `long` a replay may take before the engine takes a snapshot (default: the engine's own); few sessions need less")
 	fs.StringVar(&cfg.ProfileDir, "profile", "", "write a CPU profile of each recovery into this `folder`")
 	if code, ok := benchArgs(std, fs, args, &cfg.Ends); !ok {
 		return code

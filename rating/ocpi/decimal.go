@@ -113,6 +113,9 @@ func (r *reader) decimalOf(n *node) (decimal, bool) {
 
 // fixed reads an exact number in units of 10^-digits; what says what such a number may be.
 func (r *reader) fixed(n *node, digits int, what string) (int64, bool) {
+	if v, ok := n.plain(); ok && digits == 0 {
+		return v, true
+	}
 	d, ok := r.decimalOf(n)
 	if !ok {
 		return 0, false
@@ -125,6 +128,21 @@ func (r *reader) fixed(n *node, digits int, what string) (int64, bool) {
 	case tooLarge:
 		r.fault(n, "%s is too large", n.what())
 		return 0, false
+	}
+	return v, true
+}
+
+// plain is the value of a whole number that is written as nothing but a few digits: most are, and a million connectors
+// have one. ok is false for all others.
+func (n *node) plain() (v int64, ok bool) {
+	if n.kind != kindNumber || len(n.text) == 0 || len(n.text) > 15 || n.text[0] == '0' {
+		return 0, false
+	}
+	for _, c := range []byte(n.text) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		v = v*10 + int64(c-'0')
 	}
 	return v, true
 }

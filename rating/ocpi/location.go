@@ -15,7 +15,11 @@ type LocationEntry struct {
 // whole; each location has its own. src is not kept.
 func ParseLocations(src []byte, zoneOK func(name string) error) ([]LocationEntry, Report) {
 	r := &reader{}
-	root := r.parseTree(src)
+	return r.locations(r.parseTree(src), zoneOK)
+}
+
+// locations is ParseLocations for what was parsed; nil where it could not be.
+func (r *reader) locations(root *node, zoneOK func(name string) error) ([]LocationEntry, Report) {
 	if root == nil || len(r.rep.Faults) > 0 {
 		return nil, r.rep
 	}

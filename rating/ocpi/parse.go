@@ -23,8 +23,7 @@ func (r *reader) parseTree(src []byte) *node {
 		return nil
 	}
 	if json.Valid(src) {
-		t := jsonTree{r: r, src: src}
-		return t.value(&node{}, 0)
+		return r.jsonTree(src)
 	}
 	d := yaml.NewDecoder(bytes.NewReader(src))
 	var doc, more yaml.Node
@@ -50,6 +49,12 @@ func (r *reader) parseTree(src []byte) *node {
 	}
 	budget := maxExpansion + len(src)
 	return r.fromYAML(doc.Content[0], &node{}, 0, &budget)
+}
+
+// jsonTree is parseTree for JSON that is known to be valid, and text.
+func (r *reader) jsonTree(src []byte) *node {
+	t := jsonTree{r: r, src: src}
+	return t.value(&node{}, 0)
 }
 
 func yamlProblem(err error) string {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
@@ -176,8 +177,13 @@ func (r *Reference) decodeTariff(text []byte) error {
 	return nil
 }
 
+// decodeLocation reads JSON that was found valid, or nothing.
 func (r *Reference) decodeLocation(text []byte) error {
-	entries, report := ParseLocations(text, nil) // a zone that is unknown here holds its sessions, not the log
+	if len(text) == 0 || !utf8.Valid(text) {
+		return fmt.Errorf("%w: it holds no location, or not as UTF-8 text", ErrReference)
+	}
+	in := &reader{}
+	entries, report := in.locations(in.jsonTree(text), nil) // a zone that is unknown here holds its sessions, not the log
 	if err := report.Err(); err != nil {
 		return fmt.Errorf("%w: location: %w", ErrReference, err)
 	}

@@ -100,3 +100,27 @@ func TestReportErr(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestPlain: the short way to a whole number gives what the long one does, or leaves it to it.
+func TestPlain(t *testing.T) {
+	taken := 0
+	for _, text := range []string{
+		"", "0", "1", "7", "22080", "007", "0x10", "1_000", "999999999999999", "1000000000000000", "99999999999999999999", "-1", "+1", "1.0", "1e3", "12a",
+	} {
+		for _, k := range []kind{kindNumber, kindText} {
+			n := &node{kind: k, text: text, loose: true}
+			v, ok := n.plain()
+			if !ok {
+				continue
+			}
+			taken++
+			d, known := (&reader{}).decimalOf(n)
+			if long, f := d.scaled(0); !known || f == tooFine || f == tooLarge || long != v {
+				t.Errorf("%q is %d, the long way %d", text, v, long)
+			}
+		}
+	}
+	if taken != 4 {
+		t.Errorf("%d numbers were plain, want 4: 1, 7, 22080 and fifteen nines", taken)
+	}
+}
