@@ -115,3 +115,16 @@ func TestPanicEndsTheWait(t *testing.T) {
 		}
 	})
 }
+
+// TestWaitForAll: a keeper waits for every settler, in whatever order they land: nothing outlives the partition.
+func TestWaitForAll(t *testing.T) {
+	k := &keeper{c: &partition{cancel: func(error) {}}, done: make(chan *flight, blocksInFlight)}
+	a, b := &flight{}, &flight{}
+	k.inflight = []*flight{a, b}
+	k.done <- b
+	k.done <- a
+	_ = k.wait(context.Canceled)
+	if !a.settled || !b.settled || len(k.done) != 0 {
+		t.Errorf("it ended without waiting: first settled %v, second %v, %d left", a.settled, b.settled, len(k.done))
+	}
+}

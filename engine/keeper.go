@@ -130,10 +130,14 @@ func (k *keeper) fence(ctx context.Context) error {
 // called again: a settler that panicked ends keep, and who guards keep waits, too.
 func (k *keeper) wait(err error) error {
 	k.c.cancel(err)
+	out := 0
 	for _, f := range k.inflight {
 		if !f.settled {
-			(<-k.done).settled = true
+			out++
 		}
+	}
+	for range out { // in whatever order they land
+		(<-k.done).settled = true
 	}
 	if k.shooting {
 		<-k.shot
