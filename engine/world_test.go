@@ -127,8 +127,9 @@ func (s *memSource) Bounds(_ context.Context, p Partition) (int64, int64, error)
 }
 
 func (s *memSource) Open(p Partition, from int64) (Feed, error) {
-	f := &memFeed{ch: make(chan Batch), stop: make(chan struct{})}
+	f := &memFeed{ch: make(chan Batch), stop: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
+		defer close(f.ended)
 		defer close(f.ch)
 		for {
 			s.w.mu.Lock()
@@ -156,14 +157,21 @@ func (s *memSource) Open(p Partition, from int64) (Feed, error) {
 }
 
 type memFeed struct {
-	ch   chan Batch
-	stop chan struct{}
-	once sync.Once
+	ch    chan Batch
+	stop  chan struct{}
+	ended chan struct{} // nothing of it looks at the world any longer
+	once  sync.Once
 }
 
 func (f *memFeed) Batches() <-chan Batch { return f.ch }
 func (f *memFeed) Err() error            { return nil }
-func (f *memFeed) Close()                { f.once.Do(func() { close(f.stop) }) }
+
+func (f *memFeed) Close() {
+	f.once.Do(func() { close(f.stop) })
+	if f.ended != nil {
+		<-f.ended
+	}
+}
 
 type memBatch struct {
 	recs []Record
