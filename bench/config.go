@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/wattline/wattline/internal/parts"
 	"github.com/wattline/wattline/loadgen"
@@ -102,4 +103,16 @@ func (c *PipeConfig) network() (*loadgen.Network, int64, error) {
 	ms := (c.Readings*nc.ChargingEveryMs + int64(c.ChargePoints) - 1) / int64(c.ChargePoints)
 	ms += (nc.TickMs - ms%nc.TickMs) % nc.TickMs
 	return n, nc.EpochMs + ms, nil
+}
+
+// makeProfileDir makes the folder for profiles, if there is to be one, before anything starts: the engine's process
+// would look for it again and again.
+func makeProfileDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("folder for profiles: %w", err)
+	}
+	return nil
 }

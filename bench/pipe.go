@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -66,10 +65,8 @@ func RunPipe(ctx context.Context, cfg PipeConfig) (res *PipeResult, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if cfg.ProfileDir != "" { // before anything starts: the engine would look for it again and again
-		if err := os.MkdirAll(cfg.ProfileDir, 0o755); err != nil {
-			return nil, fmt.Errorf("folder for profiles: %w", err)
-		}
+	if err := makeProfileDir(cfg.ProfileDir); err != nil {
+		return nil, err
 	}
 	n, untilMs, err := cfg.network()
 	if err != nil {

@@ -107,6 +107,9 @@ func RunRecover(ctx context.Context, cfg RecoverConfig) (res *RecoverResult, err
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	if err := makeProfileDir(cfg.ProfileDir); err != nil {
+		return nil, err
+	}
 	nc := loadgen.Bench()
 	nc.ChargePoints, nc.Partitions = cfg.Sessions, cfg.Partitions
 	n, err := loadgen.New(nc)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func checkRecover(t *testing.T, r *RecoverResult, err error) {
 // TestRecover: the engine is killed twice in the middle of its load and comes back; nothing is lost or doubled.
 func TestRecover(t *testing.T) {
 	cfg := smallRecover(t)
-	cfg.ProfileDir = t.TempDir()
+	cfg.ProfileDir = filepath.Join(t.TempDir(), "made by the run")
 	r, err := RunRecover(t.Context(), cfg)
 	checkRecover(t, r, err)
 	text, err := json.Marshal(r)
