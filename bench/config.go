@@ -25,6 +25,9 @@ type Ends struct {
 	// Dir is where the folder with the data of what is started is made: some 100 bytes a reading. Default: the
 	// system's folder for temporary files.
 	Dir string
+	// StoreNice is the nice value of the store that is started: above 0 the engine goes first where both want a core, as
+	// if the store had a machine of its own. Default 0.
+	StoreNice int
 	// Keep leaves data, topics and databases where they are and says where. Default: all are removed.
 	Keep bool
 	// Parts says where libchdb and Kafka are kept, and hears of the progress of everything. Default: the user's

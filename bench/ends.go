@@ -83,6 +83,9 @@ func (s *stage) startStore(ctx context.Context) error {
 		s.store = nil
 		return err
 	}
+	if err := setNice(s.store.pid(), e.StoreNice); err != nil {
+		return err
+	}
 	s.ch = chAddr{Addr: ready.Addr, User: "default", Password: ready.Password}
 	s.storeVersion = ready.Version
 	return nil

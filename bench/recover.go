@@ -42,6 +42,7 @@ type RecoverConfig struct {
 // DefaultRecover is the workload of the figures: 1 M sessions, 200,000 readings a second.
 func DefaultRecover() RecoverConfig {
 	return RecoverConfig{
+		Ends:     Ends{StoreNice: 10},
 		Sessions: 1_000_000, Partitions: 16, Runs: 5, SessionTimeout: 30 * time.Second, Settle: 15 * time.Second,
 		GCPercent: 300, // cmd/wattline
 	}
@@ -87,6 +88,7 @@ type RecoverResult struct {
 	SumsEqual     bool              `json:"sums_equal"`
 	Takeover      bool              `json:"takeover"`
 	SessionTimeMs int64             `json:"session_timeout_ms"`
+	StoreNice     int               `json:"store_nice"`
 	Sessions      int               `json:"sessions"`
 	Partitions    int32             `json:"partitions"`
 	ReadingsPerS  int64             `json:"readings_per_s"`
@@ -140,7 +142,7 @@ type killer struct {
 func (k *killer) run(ctx context.Context) (*RecoverResult, error) {
 	cfg := k.cfg
 	res := &RecoverResult{
-		Takeover: cfg.Takeover, SessionTimeMs: cfg.SessionTimeout.Milliseconds(), Sessions: cfg.Sessions, Partitions: cfg.Partitions,
+		Takeover: cfg.Takeover, SessionTimeMs: cfg.SessionTimeout.Milliseconds(), StoreNice: cfg.StoreNice, Sessions: cfg.Sessions, Partitions: cfg.Partitions,
 		ReadingsPerS: int64(cfg.Sessions) * 1000 / k.n.Config().ChargingEveryMs, GCPercent: cfg.GCPercent, Host: describeHost(), GoalMs: recoverGoalMs,
 		Versions: map[string]string{"go": runtime.Version(), "clickhouse": k.s.storeVersion, "kafka": k.s.kafkaVersion},
 	}

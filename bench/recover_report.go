@@ -17,6 +17,9 @@ func (r *RecoverResult) WriteTable(w io.Writer) {
 		thousands(r.ReadingsPerS), r.Partitions, thousands(r.Readings))
 	p.line("  %s; %d cores, %s, load %.1f when it began; %s, ClickHouse %s", r.Host.CPU, r.Host.Cores, r.Host.OS+"/"+r.Host.Arch, r.Host.Load,
 		r.Versions["go"], r.Versions["clickhouse"])
+	if r.StoreNice != 0 {
+		p.line("  the store has a nice value of %d: where both want a core the engine goes first, as if each had a machine", r.StoreNice)
+	}
 	p.line("  %d kills; the load was at most %d ms late", len(r.Runs), r.LoadBehindMs)
 	p.line("")
 	p.line("%-42s %10s %10s %10s  %s", "ms from the kill", "min", "median", "max", "goal")

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -54,6 +55,27 @@ func maxRSSUnit() int64 {
 }
 
 func (u *usage) cpu() time.Duration { return u.user + u.system }
+
+// setNice gives all threads of a process that was started a nice value; those that they start inherit it.
+func setNice(pid, nice int) error {
+	if nice == 0 {
+		return nil
+	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return fmt.Errorf("nice value of process %d: its threads: %w", pid, err)
+	}
+	for _, t := range threads {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			return fmt.Errorf("nice value of process %d: thread %q: %w", pid, t.Name(), err)
+		}
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, tid, nice); err != nil && !errors.Is(err, syscall.ESRCH) { // ended meanwhile
+			return fmt.Errorf("nice value of process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
 
 // processCPU is the user and system time of another process so far; ok is false where the system does not tell.
 func processCPU(pid int) (cpu time.Duration, ok bool) {

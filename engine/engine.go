@@ -15,6 +15,7 @@ import (
 
 	"github.com/wattline/wattline/engine/config"
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/pace"
 )
 
 // What an Engine can be told: package engine/config.
@@ -74,7 +75,7 @@ type Engine struct {
 	leaving    map[Partition]*partition // dropped, not ended yet: its successor waits for it
 	owned      []Partition              // of the last assignment
 	generation int32
-	thin       map[Partition]bool
+	ages       pace.Ages[Partition]
 	halted     map[Partition]error
 	failing    *ends.Restarts[Partition]
 	joined     bool
@@ -91,7 +92,7 @@ func New(cfg Config, ends Ends) (*Engine, error) {
 		cfg: cfg, source: ends.Source, committer: ends.Committer, logs: ends.Logs, sink: ends.Sink,
 		clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference),
 		install: ends.Installation, log: ends.Logger, membership: ends.Membership,
-		parts: map[Partition]*partition{}, leaving: map[Partition]*partition{}, thin: map[Partition]bool{}, halted: map[Partition]error{},
+		parts: map[Partition]*partition{}, leaving: map[Partition]*partition{}, ages: pace.Ages[Partition]{Age: cfg.BlockAge, Max: cfg.BlockAgeMax, PerSecond: cfg.BlocksPerSecond}, halted: map[Partition]error{},
 		recoveries: map[Partition]int64{}, always: make(chan struct{}),
 	}
 	close(e.always)
@@ -220,7 +221,7 @@ func (e *Engine) assign(ctx context.Context, a Assignment) {
 			c.cancel(ErrLost)
 			e.leaving[p] = c
 			delete(e.parts, p)
-			delete(e.thin, p)
+			e.ages.Forget(p)
 			e.log.Info("partition left", "partition", p.String(), "generation", a.Generation)
 		}
 	}
@@ -325,13 +326,7 @@ var errStopTimeout = errors.New("not durable within the stop time-out: the next 
 func (e *Engine) blockAge(p Partition, thin bool) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !thin {
-		delete(e.thin, p)
-		return e.cfg.BlockAge
-	}
-	e.thin[p] = true
-	age := time.Duration(len(e.thin)) * time.Second / time.Duration(e.cfg.BlocksPerSecond)
-	return min(max(age, e.cfg.BlockAge), e.cfg.BlockAgeMax)
+	return e.ages.Of(p, thin, len(e.parts))
 }
 
 // replayShare is the rating time of one partition after which it takes a snapshot: its share of SnapshotReplay, less

@@ -89,7 +89,7 @@ func (s *scene) finish(t testing.TB, e *Engine) (from loaded) {
 	s.w.logs[readings.String()] = s.log
 	l := s.w.begin(e)
 	waitUntil(t, "all committed, or halted", func() bool {
-		return s.w.committed(readings) || e.Ready() != nil && strings.Contains(e.Ready().Error(), "halted")
+		return s.w.committed(readings) || halted(e)
 	})
 	if err := e.Ready(); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -203,7 +202,7 @@ func TestReferenceBehind(t *testing.T) {
 	w.send(readings, minutes(10), of("CP2", "1", stopAt(minutes(10), kwh, 1))...)
 	sb.assignments <- Assignment{Generation: 2, Partitions: []Partition{readings}}
 	inTime(t, "b goes on, or says why not", func() bool {
-		return w.committedUpTo(readings) == w.end(readings) || eb.Ready() != nil && strings.Contains(eb.Ready().Error(), "halted")
+		return w.committedUpTo(readings) == w.end(readings) || halted(eb)
 	})
 	if err := eb.Ready(); err != nil {
 		t.Error(err)
@@ -292,7 +291,7 @@ func TestCommitOfBefore(t *testing.T) {
 	e, stop := hosted(t, w, testConfig(), &refs, s, w)
 	s.assignments <- Assignment{Generation: 1, Partitions: []Partition{readings}}
 	inTime(t, "it goes on, or halts", func() bool {
-		return w.committedUpTo(readings) == w.end(readings) || e.Ready() != nil && strings.Contains(e.Ready().Error(), "halted")
+		return w.committedUpTo(readings) == w.end(readings) || halted(e)
 	})
 	_ = stop()
 	if n := len(w.charges) - billed; n > 0 {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/wattline/wattline/engine/pace"
 )
 
 // partition runs one partition that is assigned to this engine: its shard's goroutine (run) rates and fills
@@ -39,9 +41,10 @@ type partition struct {
 	age        time.Duration
 	lastBook   time.Time
 	rateNs     int64 // that rating again what came since the last snapshot would take
-	cost       replayCost
+	cost       pace.Cost
 	sinceBooks int           // book changes since the last snapshot
 	named      atomic.Int32  // books that the next commit names
+	room       bool          // a block may be taken from the pool: its token out of free is here
 	pending    Batch         // of recovery: not used up
 	books      []BookChange  // of recovery: changes at the beginnings of planned blocks
 	stateAt    int64         // NextOffset of the newest snapshot taken
@@ -157,6 +160,8 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 		case ask := <-c.questions:
 			ask(c.shard)
 		case <-c.blockAged():
+		case <-c.roomForAged():
+			c.room = true
 		case <-c.stop:
 			return c.closeBlock(ctx, true)
 		case <-ctx.Done():
@@ -214,31 +219,9 @@ func (c *partition) rateUpTo(b Batch, last int64) (done bool, err error) {
 	t, before := c.e.clock.Now(), c.shard.stats.Readings.Load()
 	done, err = c.shard.rate(b, last)
 	d := c.e.clock.Now().Sub(t)
-	c.rateNs += c.cost.of(c.shard.stats.Readings.Load()-before, int64(d))
+	c.rateNs += c.cost.Of(c.shard.stats.Readings.Load()-before, int64(d))
 	c.shard.stats.RateNs.Add(int64(d))
 	return done, err
-}
-
-// replayCost estimates how long rating takes where nothing else runs. The time that passed says too much: with more
-// partitions than cores most of it is waiting for one, and snapshots would be taken many times too often. The cheapest
-// batch of late was hardly interrupted.
-type replayCost struct{ picos int64 } // a reading; 0: not known
-
-// of is the estimate for n readings that took ns of time.
-func (r *replayCost) of(n, ns int64) int64 {
-	const enough = 1_000 // readings of a batch, for its time to mean something
-	if n >= enough {
-		each := ns * 1_000 / n
-		if r.picos == 0 || each < r.picos {
-			r.picos = each
-		} else {
-			r.picos += r.picos >> 7 // follows a load that got dearer
-		}
-	}
-	if r.picos == 0 {
-		return ns
-	}
-	return min(ns, n*r.picos/1_000)
 }
 
 // publish lets others see where the shard stands.
@@ -251,17 +234,32 @@ func (c *partition) publish() {
 	c.show()
 }
 
-// blockAged returns a channel that gets a value when the block at hand is old enough; nil while it is empty.
+// blockAged returns a channel that gets a value when the block at hand is old enough; nil while it is empty, and when
+// it is old: then it waits for room.
 func (c *partition) blockAged() <-chan time.Time {
-	if c.opened.IsZero() {
+	if c.opened.IsZero() || c.old() {
 		return nil
 	}
-	return c.e.clock.After(max(0, c.age-c.e.clock.Now().Sub(c.opened)))
+	return c.e.clock.After(c.age - c.e.clock.Now().Sub(c.opened))
 }
 
+// old says whether the block at hand has reached its age.
+func (c *partition) old() bool {
+	return !c.opened.IsZero() && c.e.clock.Now().Sub(c.opened) >= c.age
+}
+
+// roomForAged returns the channel of the blocks that may be taken, if the block at hand is old and waits for one.
+func (c *partition) roomForAged() <-chan struct{} {
+	if c.room || !c.old() {
+		return nil
+	}
+	return c.free
+}
+
+// closeIfDue closes the block if it is full, or if its time has come and the next one can be taken at once. While the
+// store is slower than the age would have it, rating goes on and blocks get larger, which is what the store needs.
 func (c *partition) closeIfDue(ctx context.Context) error {
-	old := !c.opened.IsZero() && c.e.clock.Now().Sub(c.opened) >= c.age
-	if old || c.shard.full() || !c.opened.IsZero() && c.bookDue() {
+	if c.shard.full() || (c.room || len(c.free) > 0) && (c.old() || !c.opened.IsZero() && c.bookDue()) {
 		return c.closeBlock(ctx, false)
 	}
 	return nil
@@ -359,6 +357,10 @@ func (c *partition) hand(ctx context.Context, b closedBlock) error {
 }
 
 func (c *partition) takeFree(ctx context.Context) (*Block, error) {
+	if c.room {
+		c.room = false
+		return c.e.blocks.get(), nil
+	}
 	for {
 		select {
 		case <-c.free:

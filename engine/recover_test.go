@@ -39,6 +39,12 @@ func waitUntil(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// halted says whether a partition of e is halted. Ready is asked once: it may say something else a moment later.
+func halted(e *Engine) bool {
+	err := e.Ready()
+	return err != nil && strings.Contains(err.Error(), "halted")
+}
+
 // committed says whether everything that was sent is durable.
 func (w *world) committed(p Partition) bool {
 	w.mu.Lock()
@@ -415,7 +421,7 @@ func TestManyBooksAndKills(t *testing.T) {
 		l := w.begin(e)
 		w.send(readings, minutes(i), message{Kind: rating.KindStatus, CP: "CP1", Conn: 1, At: minutes(i), Reg: noReg, Seq: noSeq})
 		waitUntil(t, "a message to be committed", func() bool {
-			return w.committed(readings) || e.Ready() != nil && strings.Contains(e.Ready().Error(), "halted")
+			return w.committed(readings) || halted(e)
 		})
 		l.kill()
 		m, err := ParseMetadata(w.commits[readings].Metadata)

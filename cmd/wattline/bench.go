@@ -124,6 +124,7 @@ func benchRecover(ctx context.Context, std stdio, args []string) int {
 	fs.IntVar(&cfg.Sessions, "sessions", cfg.Sessions, "`number` of live sessions, each with a reading every 5 s")
 	partitions := fs.Int("partitions", int(cfg.Partitions), "`number` of partitions")
 	fs.IntVar(&cfg.Runs, "runs", cfg.Runs, "`number` of kills")
+	fs.IntVar(&cfg.StoreNice, "store-nice", cfg.StoreNice, "nice `value` of the store that is started: 0 has it compete with the engine for each core")
 	fs.BoolVar(&cfg.Takeover, "takeover", false, "another engine takes over, after the session time-out, instead of the same one starting again")
 	fs.DurationVar(&cfg.SessionTimeout, "session-timeout", cfg.SessionTimeout, "after how `long` the group gives away a silent engine's partitions")
 	fs.DurationVar(&cfg.Settle, "settle", cfg.Settle, "how `long` an engine runs between catching up and the next kill, at least")

@@ -35,12 +35,13 @@ type Config struct {
 	BlockRows int
 	// BlockOffsets closes a block when its range is that long. Default 4,000,000.
 	BlockOffsets int64
-	// BlockAge closes a block of a busy partition at that age. Default 1 s: how fresh ClickHouse is, against
-	// one insert a table and block.
+	// BlockAge closes a block of a busy partition at that age, later while two blocks before it are not durable yet, and
+	// at twice that where there are many. Default 1 s: how fresh ClickHouse is, against one insert a table and block.
 	BlockAge time.Duration
 	// BlockAgeMax is the age to which blocks of thin partitions stretch. Default 30 s.
 	BlockAgeMax time.Duration
-	// BlocksPerSecond is how many blocks all thin partitions of this engine make together. Default 2.
+	// BlocksPerSecond is how many blocks all thin partitions of this engine make together, and a quarter of what busy
+	// ones make unless the age would more than double. Default 2.
 	BlocksPerSecond int
 
 	// SnapshotReplay takes a snapshot once replaying the readings since the last one would take longer than

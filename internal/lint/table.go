@@ -94,10 +94,11 @@ func table() map[string]rule {
 // engineRules are those of the engine and what is made of its parts.
 func engineRules() map[string]rule {
 	return map[string]rule{
-		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/config", "engine/ends", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
+		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/config", "engine/ends", "engine/pace", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
 		"engine/commit":   {exact: true, why: "the text beside a committed offset: a format of its own, and engine is large"},
 		"engine/slab":     {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "a shard's memory: the table of sessions has nothing to do with the protocol, and engine is large"},
 		"engine/config":   {exact: true, imports: []string{"internal/murmur2"}, why: "what an engine can be told, with defaults and faults; engine is large"},
+		"engine/pace":     {exact: true, why: "how often blocks and snapshots are made: sums of its own, with no protocol in them"},
 		"engine/ends":     {exact: true, why: "what ails the engine's ends, told once; the names are shared with connectors"},
 		"engine/snapshot": {exact: true, imports: []string{"rating"}, why: "the state's bytes"},
 		"engine/sim":      {exact: true, imports: engineTools(), why: "the adversary: source, committer and sink with faults"},
