@@ -3,6 +3,7 @@ package engine
 import (
 	"strconv"
 
+	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -27,6 +28,10 @@ func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
 			energy += c.EnergyMwh
 		}
 	}
+	if ss.Sheet == 0 {
+		ss.Sheet = s.sheets.Take() + 1
+	}
+	outbox.Add(&s.sheets, ss.Sheet-1, charges, s.plans.Info[ss.Plan].plan.Tariff(), &ss.Rate)
 	ss.RowsExcl += excl
 	ss.RowsIncl += incl
 	s.stats.InclMicros.Add(incl)

@@ -16,6 +16,7 @@ import (
 	"github.com/wattline/wattline/engine/config"
 	"github.com/wattline/wattline/engine/ends"
 	"github.com/wattline/wattline/engine/pace"
+	"github.com/wattline/wattline/engine/slab"
 )
 
 // What an Engine can be told: package engine/config.
@@ -64,7 +65,7 @@ type Engine struct {
 	log        *slog.Logger
 	membership Membership
 
-	pools  imagePools
+	pools  slab.ImagePools
 	images atomic.Int32  // that are being made
 	always chan struct{} // closed
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -29,11 +30,18 @@ func copyAtOnce(s *shard) *snapshot.State {
 		st.Connectors = append(st.Connectors, *s.connectors.At(i))
 	}
 	s.sessions.Each(func(ss *snapshot.Session) { st.Sessions = append(st.Sessions, *ss) })
-	slices.SortFunc(st.Sessions, func(a, b snapshot.Session) int { return compareKeys(a.Key, b.Key) })
+	slices.SortFunc(st.Sessions, func(a, b snapshot.Session) int { return a.Key.Compare(b.Key) })
 	for i := range st.Sessions { // windows are numbered anew: which were free before must not tell (N1)
 		if w := &st.Sessions[i].Window; *w != 0 {
 			st.Windows = append(st.Windows, *s.windows.At(*w - 1))
 			*w = uint32(len(st.Windows))
+		}
+	}
+	for i := range st.Sessions { // and so are sheets
+		if n := &st.Sessions[i].Sheet; *n != 0 {
+			st.Periods = s.sheets.AppendPeriods(st.Periods, *n-1)
+			st.Sheets = append(st.Sheets, *s.sheets.At(*n - 1))
+			*n = uint32(len(st.Sheets))
 		}
 	}
 	waiting := map[snapshot.Key]snapshot.Start{}
@@ -131,9 +139,10 @@ func TestImage(t *testing.T) {
 		for round := range 8 {
 			want := copyAtOnce(b.shard)
 			seen.Sessions, seen.Windows = append(seen.Sessions, want.Sessions...), append(seen.Windows, want.Windows...)
+			seen.Sheets, seen.Periods = append(seen.Sheets, want.Sheets...), append(seen.Periods, want.Periods...)
 			seen.Starts, seen.Held, seen.Changes = append(seen.Starts, want.Starts...), append(seen.Held, want.Held...), append(seen.Changes, want.Changes...)
 			wantBytes := snapshot.Append(nil, want)
-			img := b.beginImage(&imagePools{})
+			img := b.beginImage(&slab.ImagePools{})
 			for more := true; more; more = b.stepImage(step) {
 				if e.rnd.IntN(3) > 0 {
 					send()
@@ -146,7 +155,7 @@ func TestImage(t *testing.T) {
 				send()
 			}
 			var got bytes.Buffer
-			size, sum, err := snapshot.Write(&got, img.parts())
+			size, sum, err := snapshot.Write(&got, img.Parts())
 			if err != nil || size != int64(got.Len()) || sum != snapshot.Checksum(got.Bytes()) {
 				t.Fatalf("seed %d: wrote %d bytes of %d, checksum %x, error %v", seed, size, got.Len(), sum, err)
 			}
@@ -162,7 +171,7 @@ func TestImage(t *testing.T) {
 			f(seed, step)
 		}
 	}
-	for what, n := range map[string]int{"sessions": len(seen.Sessions), "windows": len(seen.Windows), "starts": len(seen.Starts), "held": len(seen.Held), "changes": len(seen.Changes)} {
+	for what, n := range map[string]int{"sessions": len(seen.Sessions), "sheets": len(seen.Sheets), "periods": len(seen.Periods), "windows": len(seen.Windows), "starts": len(seen.Starts), "held": len(seen.Held), "changes": len(seen.Changes)} {
 		if n < 1000 {
 			t.Errorf("only %d %s were in the images: they prove little", n, what)
 		}
@@ -173,7 +182,7 @@ func TestImage(t *testing.T) {
 func TestImageGivenUp(t *testing.T) {
 	b := newBare(t, Config{}, "CP1")
 	b.each(t, startAt(minutes(0), 0, 0))
-	img := b.beginImage(&imagePools{})
+	img := b.beginImage(&slab.ImagePools{})
 	done := make(chan bool)
 	go func() {
 		ok, err := img.await(t.Context())
@@ -191,13 +200,13 @@ func TestImageReusesMemory(t *testing.T) {
 	for i := range 3000 {
 		b.sessions.Insert(snapshot.Key{uint64(i) << 40, 1 + uint64(i)})
 	}
-	pools := &imagePools{}
+	pools := &slab.ImagePools{}
 	image := func() {
 		img := b.beginImage(pools)
 		for b.stepImage(100) {
 			continue
 		}
-		img.free()
+		img.Free()
 	}
 	image()
 	const size = 3000 * 448
@@ -222,7 +231,7 @@ func BenchmarkImage(b *testing.B) {
 			if f == nil {
 				f = newFleet(b, n, 32_768, 5_000)
 			}
-			pools := &imagePools{}
+			pools := &slab.ImagePools{}
 			var longest, begin, walk, encode time.Duration
 			var steps int64
 			for b.Loop() {
@@ -236,10 +245,10 @@ func BenchmarkImage(b *testing.B) {
 					longest, walk = max(longest, d), walk+d
 				}
 				t = time.Now()
-				if _, _, err := snapshot.Write(io.Discard, img.parts()); err != nil {
+				if _, _, err := snapshot.Write(io.Discard, img.Parts()); err != nil {
 					b.Fatal(err)
 				}
-				img.free()
+				img.Free()
 				encode += time.Since(t)
 			}
 			b.ReportMetric(float64(begin.Microseconds())/1e3, "begin-max-ms")

@@ -527,6 +527,9 @@ func (s *shard) drop(ss *snapshot.Session) {
 	if ss.Window != 0 {
 		s.windows.Free(ss.Window - 1)
 	}
+	if ss.Sheet != 0 {
+		s.sheets.Free(ss.Sheet - 1)
+	}
 	s.sessions.Remove(ss.Key)
 }
 

@@ -19,10 +19,10 @@ func (w *settler) snapshot(ctx context.Context, p Partition, img *image) (Snapsh
 	if ok, err := img.await(ctx); !ok {
 		return SnapshotRef{}, err
 	}
-	defer img.free()
-	c := &chunks{ctx: ctx, w: w, p: p, ref: SnapshotRef{ID: uint64(w.clock.Now().UnixNano()), Offset: img.head.NextOffset, At: -1}}
+	defer img.Free()
+	c := &chunks{ctx: ctx, w: w, p: p, ref: SnapshotRef{ID: uint64(w.clock.Now().UnixNano()), Offset: img.Head.NextOffset, At: -1}}
 	var err error
-	if c.ref.Bytes, c.ref.CRC, err = snapshot.Write(c, img.parts()); err != nil {
+	if c.ref.Bytes, c.ref.CRC, err = snapshot.Write(c, img.Parts()); err != nil {
 		return SnapshotRef{}, err
 	}
 	if len(c.bytes) > 0 {

@@ -322,6 +322,7 @@ func (s *shard) restore(st *snapshot.State) error {
 		return err
 	}
 	s.windows = slab.WindowsOf(st.Windows)
+	s.sheets.Fill(st.Sheets, st.Periods)
 	return s.restoreSessions(st)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
@@ -68,11 +69,11 @@ func (r *Replayer) Block() *Block { return r.shard.block }
 // Snapshot is what a snapshot of the state after the block that End ended has.
 func (r *Replayer) Snapshot() []byte {
 	s := r.shard
-	img := s.beginImage(&imagePools{})
+	img := s.beginImage(&slab.ImagePools{})
 	for s.stepImage(imageStep) {
 	}
 	var b bytes.Buffer
-	if _, _, err := snapshot.Write(&b, img.parts()); err != nil {
+	if _, _, err := snapshot.Write(&b, img.Parts()); err != nil {
 		invariant.Bug("a buffer refused a snapshot: %v", err)
 	}
 	return b.Bytes()

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -464,7 +465,7 @@ func TestSnapshotChunks(t *testing.T) {
 	s, w := newScripted("produce err\nproduce ok\nproduce err")
 	w.cfg.SnapshotChunk = 4096
 	st := snapshot.State{Topic: "readings", NextOffset: 200, Names: []string{strings.Repeat("x", 6<<20)}}
-	img := &image{head: st, whole: make(chan struct{})}
+	img := &image{Image: slab.Image{Head: st}, whole: make(chan struct{})}
 	close(img.whole)
 	ref, err := w.snapshot(t.Context(), readings, img)
 	if err != nil {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -69,6 +68,7 @@ type shard struct {
 	places      slab.Interned[snapshot.Place, placeInfo]
 	plans       slab.Interned[snapshot.Plan, planInfo]
 	windows     slab.Windows
+	sheets      slab.Sheets
 	connectors  slab.Connectors
 	offers      []offer // by connector, a cache: not in snapshots
 	priced      priced  // what price found last
@@ -123,7 +123,7 @@ func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key H
 		source: sourceOf(p), parts: cfg.Partitioners[p.Topic],
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
 		names: slab.NewNames(), places: slab.NewInterned[snapshot.Place, placeInfo](), plans: slab.NewInterned[snapshot.Plan, planInfo](),
-		connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
+		sheets: slab.NewSheets(), connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
 		changes: map[snapshot.Key][]rating.Change{}, wheel: map[int64][]snapshot.Key{},
 		out: make([]rating.Charge, 0, 64), stats: &shardStats{},
 	}
@@ -401,10 +401,6 @@ func sortedKeys[V any](m map[snapshot.Key]V) []snapshot.Key {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, compareKeys)
+	slices.SortFunc(keys, snapshot.Key.Compare)
 	return keys
-}
-
-func compareKeys(a, b snapshot.Key) int {
-	return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
 }

@@ -20,7 +20,7 @@ func (s *shard) forget(k snapshot.Key) {
 
 func (s *shard) forgetAt(place uint32) {
 	if x := s.starts.At(place); x.Mark != s.mark {
-		s.image.start(x)
+		s.image.Starts.Add(*x)
 	}
 	s.starts.Take(place)
 }

@@ -47,7 +47,7 @@ func (s *shard) tick(rec *Record) {
 			delete(s.wheel, m)
 		}
 	}
-	slices.SortFunc(s.due, compareKeys)
+	slices.SortFunc(s.due, snapshot.Key.Compare)
 	s.due = slices.Compact(s.due)
 	for _, k := range s.due {
 		if ss := s.lookup(k, noSlot); ss != nil {

@@ -60,6 +60,10 @@ func (s *State) set(f stateFlags, on bool) {
 	}
 }
 
+// InSession says that the session proper has begun, which StartMs is then the beginning of. Until then all is of the
+// reservation.
+func (s *State) InSession() bool { return s.has(flagInSession) }
+
 // open is the quantities of the open row. A reservation has no energy: a register that moves in it belongs to
 // nobody.
 func (s *State) open() (mwh, ms int64) {

@@ -13,7 +13,10 @@ import (
 )
 
 // Version is the format that Append writes.
-const Version = 1
+const Version = 2
+
+// versionBefore is the one that Decode takes, too: without sheets and periods.
+const versionBefore = 1
 
 // ErrCorrupt marks bytes that no Append made.
 var ErrCorrupt = errors.New("snapshot is corrupt")
@@ -55,6 +58,8 @@ func (st *State) parts() *Parts {
 		State:       *st,
 		NumSessions: len(st.Sessions), Session: func(i int) *Session { return &st.Sessions[i] },
 		NumWindows: len(st.Windows), Window: func(i int) *Window { return &st.Windows[i] },
+		NumSheets: len(st.Sheets), Sheet: func(i int) *Sheet { return &st.Sheets[i] },
+		NumPeriods: len(st.Periods), Period: func(i int) *Period { return &st.Periods[i] },
 		NumConnectors: len(st.Connectors), Connector: func(i int) *Connector { return &st.Connectors[i] },
 	}
 }
@@ -78,6 +83,8 @@ func (w *writer) parts(p *Parts) {
 	each(w, len(st.Plans), func(i int) { w.plan(&st.Plans[i]) })
 	each(w, p.NumSessions, func(i int) { w.session(p.Session(i)) })
 	each(w, p.NumWindows, func(i int) { w.window(p.Window(i)) })
+	each(w, p.NumSheets, func(i int) { w.sheet(p.Sheet(i)) })
+	each(w, p.NumPeriods, func(i int) { w.period(p.Period(i)) })
 	each(w, p.NumConnectors, func(i int) { w.connector(p.Connector(i)) })
 	each(w, len(st.Starts), func(i int) { w.start(&st.Starts[i]) })
 	each(w, len(st.Held), func(i int) { w.held(&st.Held[i]) })
@@ -116,7 +123,8 @@ func (w *writer) checksum() uint32 { return crc32.Update(w.sum, castagnoliTable(
 func sizeHint(st *State) int {
 	const ids, window, start, held = 64, 65 * 4, minStart + 40, 64
 	n := 256 + len(st.Names)*4 + len(st.Places)*ids + len(st.Plans)*2*ids + len(st.Windows)*window +
-		len(st.Connectors)*minConnector + len(st.Starts)*start + len(st.Sessions)*(minSession+rating.StateBytes+16)
+		len(st.Connectors)*minConnector + len(st.Starts)*start + len(st.Sessions)*(minSession+rating.StateBytes+16) +
+		len(st.Sheets)*(minSheet+16) + len(st.Periods)*minPeriod
 	for _, s := range st.Names {
 		n += len(s)
 	}
@@ -135,10 +143,10 @@ func Decode(src []byte) (*State, error) {
 	if got := castagnoli(body); got != sum {
 		return nil, fmt.Errorf("%w: checksum %08x, want %08x", ErrCorrupt, got, sum)
 	}
-	if body[0] != Version {
-		return nil, fmt.Errorf("snapshot has format version %d, this program reads %d: use the release that wrote it", body[0], Version)
+	if body[0] != Version && body[0] != versionBefore {
+		return nil, fmt.Errorf("snapshot has format version %d, this program reads %d and %d: use the release that wrote it", body[0], versionBefore, Version)
 	}
-	r := reader{b: body[1:]}
+	r := reader{b: body[1:], version: body[0]}
 	st := r.state()
 	if r.err != nil {
 		return nil, r.err
@@ -158,6 +166,11 @@ func (r *reader) state() *State {
 	st.Plans = list(r, 24, r.plan)
 	st.Sessions = r.sessions()
 	st.Windows = list(r, 260, r.window)
+	if r.version == versionBefore {
+		st.partial()
+	} else {
+		r.sheets(st)
+	}
 	st.Connectors = list(r, minConnector, r.connector)
 	st.Starts = list(r, minStart, r.start)
 	st.Held = list(r, 30, r.held)
@@ -183,7 +196,11 @@ func list[T any](r *reader, min int, one func() T) []T {
 
 // sessions reads them where they stay: most of a snapshot is they.
 func (r *reader) sessions() []Session {
-	n := r.len(minSession)
+	least := minSession
+	if r.version == versionBefore {
+		least -= 4
+	}
+	n := r.len(least)
 	if n == 0 || r.err != nil {
 		return nil
 	}
@@ -223,9 +240,10 @@ func (w *writer) bool(v bool) {
 
 // reader takes values from b; the first fault stays in err and everything after it is zero.
 type reader struct {
-	b     []byte
-	err   error
-	texts strings.Builder // of what was read last, many in one piece
+	b       []byte
+	version uint8
+	err     error
+	texts   strings.Builder // of what was read last, many in one piece
 }
 
 func (r *reader) take(n int) []byte {

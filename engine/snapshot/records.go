@@ -9,7 +9,7 @@ import (
 // Least encoded sizes, which bound what a list may claim. A Session is that plus its pricing state, which is
 // at least a version byte.
 const (
-	minSession   = 16 + 1 + 1 + 15*8 + 6*4 + 4 + 4 + 4
+	minSession   = 16 + 1 + 1 + 15*8 + 7*4 + 4 + 4 + 4 // of the version before: 4 less
 	minConnector = 4 + 4 + 4 + 1 + 8 + 16 + 16 + 8 + 8
 	minStart     = 4 + 4*8 + 1 + 1 + 4
 )
@@ -29,7 +29,7 @@ func (w *writer) session(s *Session) {
 	} {
 		b = le.AppendUint64(b, uint64(v))
 	}
-	for _, v := range [...]uint32{s.ChargePoint, s.Place, s.Plan, s.Window, uint32(s.Connector), s.Flags, s.Readings} {
+	for _, v := range [...]uint32{s.ChargePoint, s.Place, s.Plan, s.Window, uint32(s.Connector), s.Flags, s.Readings, s.Sheet} {
 		b = le.AppendUint32(b, v)
 	}
 	b = append(b, s.Status)
@@ -48,7 +48,11 @@ func (r *reader) session(s *Session) {
 	} else {
 		s.Rate = r.unpriced()
 	}
-	le, b := binary.LittleEndian, r.take(15*8+7*4) // in one piece: a look at what is left, for each field, would cost more than the field
+	words := 8
+	if r.version == versionBefore {
+		words-- // it had no Sheet
+	}
+	le, b := binary.LittleEndian, r.take(15*8+words*4) // in one piece: a look at what is left, for each field, would cost more than the field
 	if b == nil {
 		return
 	}
@@ -61,8 +65,8 @@ func (r *reader) session(s *Session) {
 		}
 	}
 	s.SeqBits, b = le.Uint64(b[8:]), b[15*8:]
-	for i, p := range [...]*uint32{&s.ChargePoint, &s.Place, &s.Plan, &s.Window, nil, &s.Flags, &s.Readings} {
-		if p != nil {
+	for i, p := range [...]*uint32{&s.ChargePoint, &s.Place, &s.Plan, &s.Window, nil, &s.Flags, &s.Readings, &s.Sheet} {
+		if p != nil && i < words {
 			*p = le.Uint32(b[i*4:])
 		}
 	}

@@ -1,6 +1,10 @@
 package snapshot
 
-import "github.com/wattline/wattline/rating"
+import (
+	"cmp"
+
+	"github.com/wattline/wattline/rating"
+)
 
 // Key is the identity of a session: the keyed 128-bit hash of charge point, connector and transaction
 // (docs/formats/identity.md). The zero Key is no session.
@@ -8,6 +12,9 @@ type Key [2]uint64
 
 // Less orders keys.
 func (k Key) Less(o Key) bool { return k[0] < o[0] || k[0] == o[0] && k[1] < o[1] }
+
+// Compare orders keys for a sort.
+func (k Key) Compare(o Key) int { return cmp.Or(cmp.Compare(k[0], o[0]), cmp.Compare(k[1], o[1])) }
 
 // MaxTransaction is the longest transaction id, bytes (OCPP 2.0.1 IdentifierString of 36).
 const MaxTransaction = 36
@@ -56,11 +63,12 @@ type Session struct {
 	ChargePoint uint32 // index in Names
 	Place       uint32 // index in Places; 0: unknown, the session is held
 	Window      uint32 // index in Windows + 1; 0: has none (its protocol has sequence numbers)
+	Sheet       uint32 // index in Sheets + 1; 0: it has no rows yet
 	Connector   int32
 	PendState   uint8
 	TxLen       uint8
 	Tx          [MaxTransaction]byte
-	_           [18]byte
+	_           [14]byte
 }
 
 // Transaction returns the id's bytes, valid as long as s is.
@@ -148,20 +156,26 @@ type State struct {
 	Plans      []Plan   // index 0 is unused
 	Sessions   []Session
 	Windows    []Window
+	Sheets     []Sheet     // in the order of their sessions
+	Periods    []Period    // of all sheets, in their order
 	Connectors []Connector // index 0 is unused
 	Starts     []Start
 	Held       []Held
 	Changes    []Changes
 }
 
-// Parts is a State whose long lists lie elsewhere: they are asked for one by one, in order, once. Sessions, Windows and
-// Connectors of the State itself are not looked at.
+// Parts is a State whose long lists lie elsewhere: they are asked for one by one, in order, once. Sessions, Windows,
+// Sheets, Periods and Connectors of the State itself are not looked at.
 type Parts struct {
 	State         State
 	NumSessions   int
 	Session       func(i int) *Session
 	NumWindows    int
 	Window        func(i int) *Window
+	NumSheets     int
+	Sheet         func(i int) *Sheet
+	NumPeriods    int
+	Period        func(i int) *Period
 	NumConnectors int
 	Connector     func(i int) *Connector
 }

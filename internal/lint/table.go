@@ -94,8 +94,9 @@ func table() map[string]rule {
 // engineRules are those of the engine and what is made of its parts.
 func engineRules() map[string]rule {
 	return map[string]rule{
-		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/config", "engine/ends", "engine/pace", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
+		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/config", "engine/ends", "engine/outbox", "engine/pace", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
 		"engine/commit":   {exact: true, why: "the text beside a committed offset: a format of its own, and engine is large"},
+		"engine/outbox":   {exact: true, imports: []string{"rating", "rating/ocpi", "engine/snapshot", "engine/slab"}, why: "what an engine tells others of its sessions: CDRs and live prices; engine is large"},
 		"engine/slab":     {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "a shard's memory: the table of sessions has nothing to do with the protocol, and engine is large"},
 		"engine/config":   {exact: true, imports: []string{"internal/murmur2"}, why: "what an engine can be told, with defaults and faults; engine is large"},
 		"engine/pace":     {exact: true, why: "how often blocks and snapshots are made: sums of its own, with no protocol in them"},
