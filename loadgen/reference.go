@@ -32,6 +32,7 @@ type (
 	}
 	ocpiEVSE struct {
 		UID         string          `json:"uid"`
+		EVSEID      string          `json:"evse_id"`
 		Status      string          `json:"status"`
 		Connectors  []ocpiConnector `json:"connectors"`
 		LastUpdated string          `json:"last_updated"`
@@ -71,9 +72,9 @@ func (n *Network) LocationJSON(dst []byte, i int) []byte {
 			con := n.ocpiConnector(st, st.firstConnector+c, updated)
 			switch {
 			case st.separateEVSEs:
-				l.EVSEs = append(l.EVSEs, ocpiEVSE{id + "*" + con.ID, "AVAILABLE", []ocpiConnector{con}, updated})
+				l.EVSEs = append(l.EVSEs, ocpiEVSE{id + "*" + con.ID, evseID(id + "*" + con.ID), "AVAILABLE", []ocpiConnector{con}, updated})
 			case c == 0:
-				l.EVSEs = append(l.EVSEs, ocpiEVSE{id, "AVAILABLE", []ocpiConnector{con}, updated})
+				l.EVSEs = append(l.EVSEs, ocpiEVSE{id, evseID(id), "AVAILABLE", []ocpiConnector{con}, updated})
 			default:
 				e := &l.EVSEs[len(l.EVSEs)-1]
 				e.Connectors = append(e.Connectors, con)
@@ -83,6 +84,9 @@ func (n *Network) LocationJSON(dst []byte, i int) []byte {
 	b, _ := json.Marshal(&l) // texts and numbers always marshal
 	return append(dst, b...)
 }
+
+// evseID is how people know an EVSE (eMI3: country, operator, E and a number).
+func evseID(uid string) string { return countryCode + "*" + partyID + "*E" + uid }
 
 func (n *Network) ocpiConnector(st *station, connector int32, updated string) ocpiConnector {
 	con := &n.connectors[connector]

@@ -88,6 +88,7 @@ type Placement struct {
 	Offset    int64 // of the location's version in the reference log
 	UID       string
 	Location  *Location
+	EVSE      *EVSE
 	Connector *Connector
 }
 
@@ -115,14 +116,15 @@ func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
 			gone = append(gone, v.owner)
 			continue
 		}
-		cs := v.location.EVSEs[v.evse].Connectors
+		e := &v.location.EVSEs[v.evse]
+		cs := e.Connectors
 		for j := range cs {
 			if cs[j].ID == connectorID {
-				return Placement{v.offset, uid, v.location, &cs[j]}, true
+				return Placement{v.offset, uid, v.location, e, &cs[j]}, true
 			}
 		}
 		if len(cs) == 1 {
-			return Placement{v.offset, uid, v.location, &cs[0]}, true
+			return Placement{v.offset, uid, v.location, e, &cs[0]}, true
 		}
 		return Placement{}, false
 	}
@@ -226,10 +228,11 @@ func (l *Library) PlacementAt(uid, connectorID string, offset int64) (Placement,
 		if v.offset != offset || v.location == nil {
 			continue
 		}
-		cs := v.location.EVSEs[v.evse].Connectors
+		e := &v.location.EVSEs[v.evse]
+		cs := e.Connectors
 		for j := range cs {
 			if cs[j].ID == connectorID {
-				return Placement{v.offset, uid, v.location, &cs[j]}, true
+				return Placement{v.offset, uid, v.location, e, &cs[j]}, true
 			}
 		}
 	}

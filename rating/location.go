@@ -1,9 +1,13 @@
 package rating
 
-// Location is what pricing needs of an OCPI Location: its zone and the connectors of its charge points.
+// Location is what pricing needs of an OCPI Location, its zone and the connectors of its charge points, and what a CDR says
+// of it. Of the latter anything may be empty: sessions are priced all the same.
 type Location struct {
 	CountryCode, PartyID, ID string
 	Name, City               string
+	Address                  string
+	PostalCode, State        string
+	Latitude, Longitude      string // decimal degrees, as they were given
 	Zone                     string // IANA name (OCPI time_zone)
 	Country                  string // ISO 3166-1 alpha-3
 	EVSEs                    []EVSE
@@ -15,6 +19,7 @@ type Location struct {
 // that are modelled as one EVSE a connector.
 type EVSE struct {
 	UID        string
+	ID         string // evse_id, as people know it ("NL*WTL*E1"); empty: not said
 	Connectors []Connector
 }
 
@@ -23,4 +28,6 @@ type Connector struct {
 	ID        string
 	MaxPowerW int64    // max_electric_power, W; 0 = not said
 	TariffIDs []string // of the location's own country_code and party_id, in order
+
+	Standard, Format, PowerType string // standard, format, power_type; empty: not said
 }

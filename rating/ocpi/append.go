@@ -105,7 +105,7 @@ func (o *object) field(key string) {
 		o.dst = append(o.dst, ',')
 	}
 	o.some = true
-	o.dst = append(strconv.AppendQuote(o.dst, key), ':')
+	o.dst = append(append(append(o.dst, '"'), key...), '"', ':') // none of ours has anything to escape
 }
 
 // text writes a text field, nothing for "".
@@ -118,8 +118,21 @@ func (o *object) text(key, value string) {
 }
 
 func appendText(dst []byte, value string) []byte {
+	if plainText(value) {
+		return append(append(append(dst, '"'), value...), '"')
+	}
 	quoted, _ := json.Marshal(value) // a string always marshals
 	return append(dst, quoted...)
+}
+
+// plainText says that encoding/json would write value as it is.
+func plainText(value string) bool {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }
 
 // list writes a list of n values.

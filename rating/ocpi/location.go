@@ -10,7 +10,8 @@ type LocationEntry struct {
 }
 
 // ParseLocations reads OCPI Locations: a bare one, a list, an OCPI response (`data:`), or a file with `locations:`.
-// Only what pricing needs is read; the many other fields of a Location are passed over. zoneOK says whether a
+// Only what pricing and CDRs need is read; the many other fields of a Location are passed over, and what only CDRs need may
+// be missing. zoneOK says whether a
 // time_zone is known (rating.LoadZone's error); nil checks only that there is one. The report is of the file as a
 // whole; each location has its own. src is not kept.
 func ParseLocations(src []byte, zoneOK func(name string) error) ([]LocationEntry, Report) {
@@ -64,6 +65,9 @@ func (r *reader) location(n *node) *rating.Location {
 		Name:          r.textField(n, "name"),
 		City:          r.textField(n, "city"),
 		Country:       r.textField(n, "country"),
+		Address:       r.cdrText(n, "address"),
+		PostalCode:    r.cdrText(n, "postal_code"),
+		State:         r.cdrText(n, "state"),
 		Zone:          r.needText(n, "time_zone"),
 		LastUpdatedMs: rating.Unknown,
 	}
@@ -71,6 +75,9 @@ func (r *reader) location(n *node) *rating.Location {
 		if err := r.zoneOK(l.Zone); err != nil {
 			r.fault(f, "%s is not a time zone that is known here", f.what())
 		}
+	}
+	if at := n.get("coordinates"); at != nil {
+		l.Latitude, l.Longitude = r.cdrText(at, "latitude"), r.cdrText(at, "longitude")
 	}
 	if (l.CountryCode == "") != (l.PartyID == "") {
 		r.fault(n, "has only one of country_code and party_id")
@@ -94,6 +101,33 @@ func (r *reader) location(n *node) *rating.Location {
 	return l
 }
 
+// cdrText reads a field that only CDRs need. What is no text is passed over with a warning: sessions are priced without it.
+func (r *reader) cdrText(n *node, key string) string {
+	f := n.get(key)
+	switch {
+	case f == nil:
+		return ""
+	case f.kind == kindText:
+		return f.text
+	case f.loose && f.kind == kindNumber: // an unquoted postal code or coordinate in YAML
+		return f.text
+	}
+	r.warn(f, "%s is not a text: sessions here get no CDR", f.what())
+	return ""
+}
+
+// cdrEnum is cdrText for one of a few values. Another one is kept, as its CDR will say what is wrong with it.
+func (r *reader) cdrEnum(n *node, key string, values enum) string {
+	s := r.cdrText(n, key)
+	if own, ok := values.own(s); ok {
+		return own
+	}
+	if s != "" {
+		r.warn(n.get(key), "%s is no %s of OCPI 2.2.1: sessions here get no CDR", n.get(key).what(), key)
+	}
+	return s
+}
+
 // needText reads a text field that must be there and not be empty.
 func (r *reader) needText(n *node, key string) string {
 	f := n.get(key)
@@ -112,7 +146,7 @@ func (r *reader) evse(n *node) rating.EVSE {
 	if !r.object(n) {
 		return rating.EVSE{}
 	}
-	e := rating.EVSE{UID: r.needText(n, "uid")}
+	e := rating.EVSE{UID: r.needText(n, "uid"), ID: r.cdrText(n, "evse_id")}
 	connectors := n.get("connectors")
 	if connectors == nil {
 		r.fault(n, "connectors is missing")
@@ -137,7 +171,10 @@ func (r *reader) connector(n *node) rating.Connector {
 	if !r.object(n) {
 		return rating.Connector{}
 	}
-	c := rating.Connector{ID: r.needText(n, "id")}
+	c := rating.Connector{
+		ID: r.needText(n, "id"), Standard: r.cdrEnum(n, "standard", connectorStandards),
+		Format: r.cdrEnum(n, "format", connectorFormats), PowerType: r.cdrEnum(n, "power_type", powerTypes),
+	}
 	if f := n.get("max_electric_power"); f != nil {
 		if v, ok := r.positive(f, 0, "a watt"); ok {
 			c.MaxPowerW = v

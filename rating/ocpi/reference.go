@@ -200,7 +200,7 @@ func (r *Reference) decodeLocation(text []byte) error {
 	return nil
 }
 
-// AppendLocationJSON appends what pricing needs of l as an OCPI 2.3.0 Location object, fields in the order of the
+// AppendLocationJSON appends what pricing and CDRs need of l as an OCPI 2.3.0 Location object, fields in the order of the
 // standard, nothing that is absent. Equal locations give equal bytes; parsing it gives l again (O4). dst may be
 // kept by the caller.
 func AppendLocationJSON(dst []byte, l *rating.Location) []byte {
@@ -209,8 +209,18 @@ func AppendLocationJSON(dst []byte, l *rating.Location) []byte {
 	o.text("party_id", l.PartyID)
 	o.text("id", l.ID)
 	o.text("name", l.Name)
+	o.text("address", l.Address)
 	o.text("city", l.City)
+	o.text("postal_code", l.PostalCode)
+	o.text("state", l.State)
 	o.text("country", l.Country)
+	if l.Latitude != "" || l.Longitude != "" {
+		o.field("coordinates")
+		in := object{dst: append(o.dst, '{')}
+		in.text("latitude", l.Latitude)
+		in.text("longitude", l.Longitude)
+		o.dst = append(in.dst, '}')
+	}
 	o.field("evses")
 	o.dst = append(o.dst, '[')
 	for i := range l.EVSEs {
@@ -228,6 +238,7 @@ func AppendLocationJSON(dst []byte, l *rating.Location) []byte {
 func appendEVSE(dst []byte, e *rating.EVSE) []byte {
 	o := object{dst: append(dst, '{')}
 	o.text("uid", e.UID)
+	o.text("evse_id", e.ID)
 	o.field("connectors")
 	o.dst = append(o.dst, '[')
 	for i := range e.Connectors {
@@ -237,6 +248,9 @@ func appendEVSE(dst []byte, e *rating.EVSE) []byte {
 		c := &e.Connectors[i]
 		in := object{dst: append(o.dst, '{')}
 		in.text("id", c.ID)
+		in.text("standard", c.Standard)
+		in.text("format", c.Format)
+		in.text("power_type", c.PowerType)
 		if c.MaxPowerW != 0 {
 			in.field("max_electric_power")
 			in.dst = strconv.AppendInt(in.dst, c.MaxPowerW, 10)

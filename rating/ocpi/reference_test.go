@@ -26,8 +26,8 @@ func referenceExamples(t testing.TB) []Reference {
 	if err := errors.Join(report.Err(), tariffs[0].Report.Err()); err != nil {
 		t.Fatal(err)
 	}
-	locations, report := ParseLocations([]byte(`{"country_code":"NL","party_id":"STR","id":"AMS1","name":"Dam","city":"Amsterdam","country":"NLD","time_zone":"Europe/Amsterdam",`+
-		`"last_updated":"2026-01-01T00:00:00Z","evses":[{"uid":"AMS-1","connectors":[{"id":"1","max_electric_power":22000,"tariff_ids":["day/night"]},{"id":"2"}]}]}`), nil)
+	locations, report := ParseLocations([]byte(`{"country_code":"NL","party_id":"STR","id":"AMS1","name":"Dam","address":"Dam 1","city":"Amsterdam","postal_code":"1012 JS","state":"NH","country":"NLD","coordinates":{"latitude":"52.37302","longitude":"4.89305"},"time_zone":"Europe/Amsterdam",`+
+		`"last_updated":"2026-01-01T00:00:00Z","evses":[{"uid":"AMS-1","evse_id":"NL*STR*E1","connectors":[{"id":"1","standard":"IEC_62196_T2","format":"SOCKET","power_type":"AC_3_PHASE","max_electric_power":22000,"tariff_ids":["day/night"]},{"id":"2"}]}]}`), nil)
 	if err := errors.Join(report.Err(), locations[0].Report.Err()); err != nil {
 		t.Fatal(err)
 	}
