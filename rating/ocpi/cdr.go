@@ -33,11 +33,11 @@ type CDRToken struct {
 	Contract             string // contract_id; empty: not known
 }
 
-// CDRPeriod is a charging period; it ends where the next one begins.
+// CDRPeriod is a charging period and what it holds; it ends where the next one begins.
 type CDRPeriod struct {
-	StartMs, EndMs int64
-	EnergyMwh      int64
-	Time           string // CdrDimensionType of its time
+	StartMs                              int64
+	EnergyMwh                            int64
+	ChargingMs, ParkingMs, ReservationMs int64
 }
 
 // CDRCosts are the totals of a CDR beside total_cost, in micros of the currency.
@@ -47,13 +47,6 @@ type CDRCosts struct {
 
 // CDRCost is an amount without and with tax, micros.
 type CDRCost struct{ ExclMicros, InclMicros int64 }
-
-// The CdrDimensionTypes of a period's time.
-const (
-	CDRTime        = "TIME"
-	CDRParking     = "PARKING_TIME"
-	CDRReservation = "RESERVATION_TIME"
-)
 
 // ErrNoCDR says that a session can not have a CDR, as a field that OCPI demands is missing, or can not hold what is known.
 // The text behind it begins with the field's path.
@@ -157,21 +150,42 @@ func appendPeriod(dst []byte, p *CDRPeriod, tariffID string) []byte {
 	o := object{dst: append(dst, '{')}
 	o.instant("start_date_time", p.StartMs)
 	o.field("dimensions")
-	o.dst = append(o.dst, '[')
+	list := dimensions{dst: append(o.dst, '[')}
 	if p.EnergyMwh != 0 {
-		o.dst = appendDecimal(append(o.dst, `{"type":"ENERGY","volume":`...), p.EnergyMwh, kwhDigits)
-		o.dst = append(o.dst, '}')
+		list.next("ENERGY")
+		list.dst = append(appendDecimal(list.dst, p.EnergyMwh, kwhDigits), '}')
 	}
-	if p.EndMs > p.StartMs || p.EnergyMwh == 0 {
-		if p.EnergyMwh != 0 {
-			o.dst = append(o.dst, ',')
-		}
-		o.dst = append(append(append(o.dst, `{"type":"`...), p.Time...), `","volume":`...)
-		o.dst = append(appendHours(o.dst, p.EndMs-p.StartMs), '}')
+	list.time("TIME", p.ChargingMs)
+	list.time("PARKING_TIME", p.ParkingMs)
+	list.time("RESERVATION_TIME", p.ReservationMs)
+	if !list.some {
+		list.next("TIME")
+		list.dst = append(list.dst, "0}"...)
 	}
-	o.dst = append(o.dst, ']')
+	o.dst = append(list.dst, ']')
 	o.text("tariff_id", tariffID)
 	return append(o.dst, '}')
+}
+
+// dimensions writes CdrDimensions, with the commas between them.
+type dimensions struct {
+	dst  []byte
+	some bool
+}
+
+func (l *dimensions) next(kind string) {
+	if l.some {
+		l.dst = append(l.dst, ',')
+	}
+	l.some = true
+	l.dst = append(append(append(l.dst, `{"type":"`...), kind...), `","volume":`...)
+}
+
+func (l *dimensions) time(kind string, ms int64) {
+	if ms != 0 {
+		l.next(kind)
+		l.dst = append(appendHours(l.dst, ms), '}')
+	}
 }
 
 // cdrTotals writes what the session costs and holds.

@@ -47,10 +47,10 @@ func cdrExample(t testing.TB) *CDR {
 		Place:    rating.Placement{Location: l, EVSE: &l.EVSEs[0], Connector: &l.EVSEs[0].Connectors[0]},
 		Currency: "EUR", TariffID: "day", Tariffs: raw,
 		Periods: []CDRPeriod{
-			{StartMs: at, EndMs: at + hour, Time: CDRReservation},
-			{StartMs: at + hour, EndMs: at + 2*hour, EnergyMwh: 11_000_001, Time: CDRTime},
-			{StartMs: at + 2*hour, EndMs: at + 2*hour, EnergyMwh: 5, Time: CDRTime},
-			{StartMs: at + 2*hour, EndMs: at + 3*hour + 1, Time: CDRParking},
+			{StartMs: at, ReservationMs: hour},
+			{StartMs: at + hour, EnergyMwh: 11_000_001, ChargingMs: hour},
+			{StartMs: at + 2*hour, EnergyMwh: 5},
+			{StartMs: at + 2*hour, ParkingMs: hour + 1},
 		},
 		Total:  rating.Total{ExclMicros: 10_500_050, InclMicros: 11_445_049, EnergyMwh: 11_000_006, ChargingMs: hour, ParkingMs: hour + 1, ReservationMs: hour},
 		Costs:  &CDRCosts{Energy: CDRCost{3_300_000, 3_993_000}, Parking: CDRCost{6_000_050, 6_000_050}, Reservation: CDRCost{1_200_000, 1_452_000}, Fixed: CDRCost{-50, -51}},
@@ -77,7 +77,7 @@ func TestCDRGolden(t *testing.T) {
 	least.Place.Location = &l
 	least.Token, least.Tariffs, least.Costs, least.Remark = CDRToken{}, nil, nil, ""
 	least.EndMs, least.Total = least.StartMs, rating.Total{}
-	least.Periods = []CDRPeriod{{StartMs: least.StartMs, EndMs: least.StartMs, Time: CDRTime}}
+	least.Periods = []CDRPeriod{{StartMs: least.StartMs}}
 	write("nothing", least)
 	if *updateGolden {
 		if err := os.WriteFile(cdrGolden, []byte(got.String()), 0o644); err != nil {
