@@ -1,9 +1,8 @@
 package engine
 
 import (
-	"strconv"
-
 	"github.com/wattline/wattline/engine/outbox"
+	"github.com/wattline/wattline/engine/reject"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -143,49 +142,16 @@ func (r *SessionRows) find(id [16]byte, version int64) int {
 	return len(r.Version)
 }
 
-// rejectMessage is the record for topic wattline.rejects (docs/formats/reject.md). It has the coordinates and
-// the reason, not the payload: that is in the readings topic, with whatever it says of drivers.
-func rejectMessage(p Partition, rec *Record, index int64, reason string) Message {
-	const maxReason = 500
-	if len(reason) > maxReason {
-		reason = reason[:maxReason]
+// rejectMessage is the record for topic wattline.rejects (package reject): coordinates and reason. whole says that the
+// message itself goes along, which nobody sees in clear.
+func rejectMessage(p Partition, rec *Record, index int64, reason string, ofDecoder, whole bool) Message {
+	c := reject.Coordinates{Topic: p.Topic, Partition: p.Number, Offset: rec.Offset, Index: index}
+	m := Message{
+		Key: c.AppendKey(nil), Value: c.AppendValue(nil, rec.TimestampMs, reject.Clean(reason, ofDecoder)), ContentType: reject.ContentType,
+		TimestampMs: rec.TimestampMs, source: rec.Offset<<positionBits + index,
 	}
-	v := append(make([]byte, 0, 96+len(p.Topic)+len(reason)), `{"v":1,"topic":`...)
-	v = strconv.AppendQuoteToASCII(v, p.Topic)
-	v = append(v, `,"partition":`...)
-	v = strconv.AppendInt(v, int64(p.Number), 10)
-	v = append(v, `,"offset":`...)
-	v = strconv.AppendInt(v, rec.Offset, 10)
-	v = append(v, `,"index":`...)
-	v = strconv.AppendInt(v, index, 10)
-	v = append(v, `,"reason":`...)
-	v = appendJSONString(v, reason)
-	v = append(v, '}')
-	key := append([]byte(p.Topic), '/')
-	key = strconv.AppendInt(key, int64(p.Number), 10)
-	key = append(key, '/')
-	key = strconv.AppendInt(key, rec.Offset, 10)
-	key = append(key, '/')
-	key = strconv.AppendInt(key, index, 10)
-	return Message{
-		Key: key, Value: v, ContentType: "application/json", TimestampMs: rec.TimestampMs,
-		source: rec.Offset<<positionBits + index,
+	if whole {
+		m.Private = reject.AppendOriginal(nil, reason, rec.ContentType, rec.Key, rec.Value)
 	}
-}
-
-// appendJSONString writes s as a JSON string; bytes that are no UTF-8 become U+FFFD.
-func appendJSONString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			dst = append(dst, '\\', byte(r))
-		case r < 0x20 || r == 0x7f:
-			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		default:
-			dst = append(dst, string(r)...)
-		}
-	}
-	return append(dst, '"')
+	return m
 }

@@ -13,16 +13,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/reject"
 
 	"github.com/wattline/wattline/rating"
 )
 
-// TestRejectGolden is the text of docs/formats/reject.md.
+// TestRejectGolden is the text of docs/formats/rejects.md.
 func TestRejectGolden(t *testing.T) {
 	p := Partition{Topic: "wattline.readings", Number: 3}
 	f := func(index int64, reason, key, value string) {
 		t.Helper()
-		m := rejectMessage(p, &Record{Offset: 1234, TimestampMs: t0}, index, reason)
+		m := rejectMessage(p, &Record{Offset: 1234, TimestampMs: t0}, index, reason, false, false)
 		if string(m.Key) != key || string(m.Value) != value {
 			t.Errorf("got  %s %s\nwant %s %s", m.Key, m.Value, key, value)
 		}
@@ -34,11 +35,39 @@ func TestRejectGolden(t *testing.T) {
 		}
 	}
 	f(0, `content-type "text/xml" is unknown`, "wattline.readings/3/1234/0",
-		`{"v":1,"topic":"wattline.readings","partition":3,"offset":1234,"index":0,"reason":"content-type \"text/xml\" is unknown"}`)
+		`{"v":2,"topic":"wattline.readings","partition":3,"offset":1234,"index":0,"at_ms":1750000000000,"reason":"content-type \"text/xml\" is unknown"}`)
 	f(7, "a\\\n\x7f\x00é\xff€", "wattline.readings/3/1234/7",
-		`{"v":1,"topic":"wattline.readings","partition":3,"offset":1234,"index":7,"reason":"a\\\u000a\u007f\u0000é`+"\ufffd€"+`"}`)
+		`{"v":2,"topic":"wattline.readings","partition":3,"offset":1234,"index":7,"at_ms":1750000000000,"reason":"a\\\u000a\u007f\u0000é`+"\ufffd€"+`"}`)
 	f(0, strings.Repeat("x", 499)+"é and more", "wattline.readings/3/1234/0",
-		`{"v":1,"topic":"wattline.readings","partition":3,"offset":1234,"index":0,"reason":"`+strings.Repeat("x", 499)+"\ufffd"+`"}`)
+		`{"v":2,"topic":"wattline.readings","partition":3,"offset":1234,"index":0,"at_ms":1750000000000,"reason":"`+strings.Repeat("x", 499)+"\ufffd"+`"}`)
+}
+
+// TestRejectOriginal: the message goes with its first reject, for whoever may open it; nothing of it is in the clear part.
+func TestRejectOriginal(t *testing.T) {
+	b := newBare(t, Config{EngineID: "x"})
+	const card = "4111111111111111"
+	xml := Record{Offset: 5, TimestampMs: t0, ContentType: []byte("text/" + card), Key: []byte("CP1"), Value: []byte("<a/>")}
+	bad := Record{Offset: 6, TimestampMs: t0, Value: []byte(`{"kind":"` + card + `"}`)}
+	b.rateRecords([]Record{xml, bad})
+	packed := Record{Offset: 7, TimestampMs: t0, Value: []byte("packed")}
+	b.reject(&packed, 3, "first")
+	b.reject(&packed, 9, "second")
+	var got []string
+	for _, m := range b.block.Rejects {
+		o, err := reject.ParseOriginal(m.Private)
+		got = append(got, fmt.Sprintf("%s %s %s %s %v", m.Key, o.ContentType, o.Key, o.Value, err == nil))
+		if strings.Contains(string(m.Value), card) {
+			t.Errorf("in clear: %s", m.Value)
+		}
+		if err == nil && !strings.Contains(string(m.Value), o.Reason) && !strings.Contains(o.Reason, card) {
+			t.Errorf("the reason in full is %q, in clear %s", o.Reason, m.Value)
+		}
+	}
+	p := b.partition.String()
+	want := []string{p + "/5/0 text/" + card + " CP1 <a/> true", p + "/6/0   " + string(bad.Value) + " true", p + "/7/3   packed true", p + "/7/9    false"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }
 
 // TestChecksumGolden holds the order of docs/formats/block.md: every field has a value of its own, so that none

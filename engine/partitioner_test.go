@@ -31,7 +31,7 @@ func TestWrongPartition(t *testing.T) {
 		t.Fatalf("%d rejects, want one of each message", len(b.block.Rejects))
 	}
 	for i, m := range b.block.Rejects {
-		want := fmt.Sprintf(`"index":1,"reason":"wrong_partition: charge point \"%s\" is of partition %d by murmur2 of 4, and came through %d"`, stray, p.Of([]byte(stray)), readings.Number)
+		want := fmt.Sprintf(`"index":1,"at_ms":%d,"reason":"wrong_partition: charge point \"%s\" is of partition %d by murmur2 of 4, and came through %d"`, m.TimestampMs, stray, p.Of([]byte(stray)), readings.Number)
 		if !strings.Contains(string(m.Value), want) {
 			t.Errorf("reject %d: %s, want %s", i, m.Value, want)
 		}

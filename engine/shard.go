@@ -208,7 +208,7 @@ func (s *shard) decode(rec *Record) {
 	out, err := dec(rec.Key, rec.Value, s.readings)
 	if err != nil {
 		s.readings = s.readings[:n]
-		s.reject(rec, 0, err.Error())
+		s.refuse(rec, 0, err.Error(), true)
 		return
 	}
 	if len(out)-n > MaxReadings {
@@ -386,14 +386,23 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 }
 
 // reject notes a message, or one reading of it, that can not be used.
-func (s *shard) reject(rec *Record, index int64, reason string) {
+func (s *shard) reject(rec *Record, index int64, reason string) { s.refuse(rec, index, reason, false) }
+
+// refuse is reject. ofDecoder: the reason may quote what nobody has read. The message itself goes with its first reject.
+func (s *shard) refuse(rec *Record, index int64, reason string, ofDecoder bool) {
 	s.stats.Rejects.Add(1)
 	if s.mute {
 		return
 	}
-	s.block.rows++ // it is memory and a message, as a row is
-	s.block.Rejects = append(s.block.Rejects, rejectMessage(s.partition, rec, index, reason))
+	list := s.block.Rejects
+	whole := len(list) == 0 || list[len(list)-1].source>>positionBits != rec.Offset
+	m := rejectMessage(s.partition, rec, index, reason, ofDecoder, whole)
+	s.block.Rejects = append(list, m)
+	s.block.rows += 1 + len(m.Private)/rowBytes // it is memory and a message, as a row is
 }
+
+// rowBytes is about what a row takes in memory.
+const rowBytes = 256
 
 // sortedKeys returns the keys of m in order (I1: no map order decides anything).
 func sortedKeys[V any](m map[snapshot.Key]V) []snapshot.Key {

@@ -94,6 +94,7 @@ type Message struct {
 	Key, Value  []byte // Value nil: a tombstone
 	ContentType string // header `content-type`, none if empty
 	TimestampMs int64  // ms since 1970 UTC, used as the record's timestamp
+	Private     []byte // of a reject: what may leave sealed alone. A Producer that does not seal leaves it out
 
 	source int64 // of a reject: the source position it is about
 }

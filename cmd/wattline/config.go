@@ -9,6 +9,7 @@ import (
 
 	"github.com/wattline/wattline/internal/certs"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/rejects"
 )
 
 func configCheckCommand() command {
@@ -79,7 +80,7 @@ func checkPackages(cfg *config.Config) error {
 	return errors.Join(idErr, err, engineConfig(cfg, id).Validate(), storeConfig(cfg, at).Validate(), tlsErr, serverFiles(cfg))
 }
 
-// serverFiles reads the certificates of what this program serves.
+// serverFiles reads the certificates of what this program serves, and the key that it seals with.
 func serverFiles(cfg *config.Config) error {
 	var errs []error
 	for _, f := range []struct{ key, cert, private string }{
@@ -91,6 +92,11 @@ func serverFiles(cfg *config.Config) error {
 		}
 		if _, err := certs.Server(f.cert, f.private); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", f.key, err))
+		}
+	}
+	if cfg.Rejects.PublicKey != "" {
+		if _, err := rejects.ReadPublic(cfg.Rejects.PublicKey); err != nil {
+			errs = append(errs, fmt.Errorf("rejects.public_key_file: %w", err))
 		}
 	}
 	return errors.Join(errs...)

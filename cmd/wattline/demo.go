@@ -14,6 +14,7 @@ import (
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/rejects"
 	"github.com/wattline/wattline/loadgen"
 	"github.com/wattline/wattline/rating"
 )
@@ -125,6 +126,9 @@ func runDemo(ctx context.Context, std stdio, cfg *config.Config, o demoOptions) 
 		return err
 	}
 	d.n.topics = simulatedTopic()
+	if err := ownRejectsKey(cfg); err != nil {
+		return err
+	}
 	profiles, err := startProfiles(cfg, d.n.id, log)
 	if err != nil {
 		return err
@@ -142,6 +146,21 @@ func runDemo(ctx context.Context, std stdio, cfg *config.Config, o demoOptions) 
 		fmt.Fprintf(std.out, "to prove that the ledger is right: WATTLINE_DATA_DIR=%s wattline verify\n", o.dir)
 	}
 	return err
+}
+
+// ownRejectsKey has the demo's rejects sealed with a key in its folder.
+func ownRejectsKey(cfg *config.Config) error {
+	if cfg.Rejects.PublicKey != "" {
+		return nil
+	}
+	private, public := demoRejectsKey(cfg)
+	if _, err := os.Stat(public); errors.Is(err, os.ErrNotExist) {
+		if _, err := rejects.NewKey(private, public, time.Now()); err != nil {
+			return err
+		}
+	}
+	cfg.Rejects.PublicKey = public
+	return nil
 }
 
 // simulatedTopic are the settings of a topic whose records carry simulated time: a broker would delete them by it.

@@ -340,8 +340,12 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 	}
 	ec := engineConfig(n.cfg, n.id)
 	ec.Partitioners = partitioners(n.cfg, n.counts)
+	producer, err := sealing(n.cfg, n.client.Producer())
+	if err != nil {
+		return "", nil, errors.Join(err, group.Close())
+	}
 	n.engine, err = engine.New(ec, engine.Ends{
-		Source: group, Committer: group, Producer: n.client.Producer(), Logs: n.client, Sink: n.store, Ledger: n.store,
+		Source: group, Committer: group, Producer: producer, Logs: n.client, Sink: n.store, Ledger: n.store,
 		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: reference.Decode, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
 		Logger: n.log, Membership: group, StoreProbe: n.store, GroupProbe: group,
 	})

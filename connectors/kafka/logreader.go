@@ -49,6 +49,12 @@ func (c *Client) ReadLog(ctx context.Context, topic string, partition int32, fro
 	return max(end, from), nil
 }
 
+// Bounds asks for the first offset that p still has and the offset that its next record gets. It retries what can be
+// retried until ctx ends.
+func (c *Client) Bounds(ctx context.Context, p engine.Partition) (start, end int64, err error) {
+	return c.offsetsOf(ctx, p, true)
+}
+
 // fromStart returns the log's start where the topic is compacted, else a Halt.
 func (c *Client) fromStart(ctx context.Context, p engine.Partition, from, start int64) (int64, error) {
 	configs, err := c.topicConfigs(ctx, []string{p.Topic})

@@ -224,7 +224,8 @@ func (p *proc) Produce(ctx context.Context, topic string, partition int32, msgs 
 	w := p.w
 	recs := make([]engine.Record, len(msgs))
 	for i, m := range msgs { // the caller may use them again once it does not wait
-		recs[i] = engine.Record{Key: slices.Clone(m.Key), Value: slices.Clone(m.Value), TimestampMs: m.TimestampMs}
+		// What would be sealed stands behind the value: doubles are compared by what they were before.
+		recs[i] = engine.Record{Key: slices.Clone(m.Key), Value: slices.Concat(m.Value, m.Private), TimestampMs: m.TimestampMs}
 		if m.ContentType != "" {
 			recs[i].ContentType = []byte(m.ContentType)
 		}

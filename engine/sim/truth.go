@@ -73,7 +73,7 @@ func (w *world) checkPartition(p engine.Partition, ref *engine.Reference, reject
 		w.rate(same, p, b.First, b.Last)
 		w.checkBlock(b, same.End(b.Last), same.Block(), &got)
 		for _, m := range same.Block().Rejects {
-			rejects[string(m.Key)] = string(m.Value)
+			rejects[string(m.Key)] = string(m.Value) + string(m.Private)
 		}
 		if i == 0 || blocks[i-1].BookOffset != b.BookOffset {
 			whole.Begin(b.First, b.BookOffset)

@@ -13,6 +13,7 @@ type Config struct {
 	Kafka      Kafka
 	ClickHouse ClickHouse
 	DataDir    string // of what runs in this process: embedded Kafka and store
+	Rejects    Rejects
 	HTTP       HTTP
 	Log        Log
 	Pyroscope  Pyroscope
@@ -112,6 +113,12 @@ type ClickHouse struct {
 	EmbeddedCert   string // file; "": its own certificate
 	EmbeddedKey    string
 	Library        string
+}
+
+// Rejects is the section rejects: files of keys.
+type Rejects struct {
+	PublicKey  string // seals; "": messages that are rejected are not kept
+	PrivateKey string // opens, for wattline rejects
 }
 
 // HTTP is the section http.

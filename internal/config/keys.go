@@ -221,6 +221,8 @@ func clickhouseKeys() []Key {
 func otherKeys() []Key {
 	return []Key{
 		text("data.dir", "folder", "data", "Where the embedded Kafka and ClickHouse keep their files. Not used with addresses of others.", func(c *Config) *string { return &c.DataDir }, notEmpty),
+		text("rejects.public_key_file", "file", "", "Public key that seals rejected messages, as `wattline rejects new-key` makes it. Empty: a reject says where its message is, not what was in it.", func(c *Config) *string { return &c.Rejects.PublicKey }),
+		text("rejects.private_key_file", "file", "", "Private keys that open them, for `wattline rejects show` and `retry`. Engines do not read it: keep it away from them.", func(c *Config) *string { return &c.Rejects.PrivateKey }),
 		text("http.addr", "host:port", "127.0.0.1:8080", "Where the API, metrics and profiles are served. If not set and taken, the next free port is used. Beyond this machine it needs a certificate and tokens.", func(c *Config) *string { return &c.HTTP.Addr }, hostPortAny),
 		text("http.advertise", "host:port", "", "Address under which other engines and clients reach this API. Empty: the one it listens on.", func(c *Config) *string { return &c.HTTP.Advertise }, listenAddress),
 		text("http.tls_cert_file", "file", "", "PEM certificate of the API, with those between it and who is trusted; read again when it changes. Empty: plain text.", func(c *Config) *string { return &c.HTTP.CertFile }),

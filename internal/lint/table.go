@@ -70,6 +70,7 @@ func table() map[string]rule {
 		"deploy":               {why: "versions, sums and settings of the real parts, readable without Go"},
 		"internal/parts":       {imports: []string{"deploy"}, why: "gets, starts and stops the real parts; for cmd, bench and tests"},
 		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
+		"internal/rejects":     {exact: true, imports: []string{"engine", "engine/reject"}, why: "keys of rejects, sealing on their way to Kafka, and what operators do with them; for cmd"},
 		"internal/reference":   {imports: []string{"engine", "rating/ocpi"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
 		"internal/config":      {imports: []string{"internal/certs", "internal/secret"}, why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
@@ -94,9 +95,10 @@ func table() map[string]rule {
 // engineRules are those of the engine and what is made of its parts.
 func engineRules() map[string]rule {
 	return map[string]rule{
-		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/config", "engine/ends", "engine/outbox", "engine/pace", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
+		"engine":          {exact: true, imports: []string{"rating", "engine/commit", "engine/config", "engine/ends", "engine/outbox", "engine/pace", "engine/reject", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
 		"engine/commit":   {exact: true, why: "the text beside a committed offset: a format of its own, and engine is large"},
 		"engine/outbox":   {exact: true, imports: []string{"rating", "rating/ocpi", "engine/snapshot", "engine/slab"}, why: "what an engine tells others of its sessions: CDRs and live prices; engine is large"},
+		"engine/reject":   {exact: true, why: "the record of what can not be used: a format of its own, and others read it"},
 		"engine/slab":     {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "a shard's memory: the table of sessions has nothing to do with the protocol, and engine is large"},
 		"engine/config":   {exact: true, imports: []string{"internal/murmur2"}, why: "what an engine can be told, with defaults and faults; engine is large"},
 		"engine/pace":     {exact: true, why: "how often blocks and snapshots are made: sums of its own, with no protocol in them"},
