@@ -43,6 +43,18 @@ func (f *fake) Dearest(_ context.Context, n int) ([]engine.SessionView, error) {
 	return f.found[:min(n, len(f.found))], f.err
 }
 
+func (f *fake) Prices(_ context.Context, _ engine.Partition, ids []engine.SessionID) ([]engine.SessionView, error) {
+	out := make([]engine.SessionView, len(ids))
+	for i, id := range ids {
+		for _, v := range f.found {
+			if v.ID == id.String() {
+				out[i] = v
+			}
+		}
+	}
+	return out, f.err
+}
+
 func (f *fake) Ready() error                   { return f.ready }
 func (f *fake) Stats() []engine.PartitionStats { return f.stats }
 func (f *fake) Ends() []ends.State             { return f.ends }
@@ -62,7 +74,7 @@ func example() engine.SessionView {
 func get(t *testing.T, f *fake, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Handler(Config{Sessions: f, Health: f, Version: "v1", Pprof: true, Peers: func() []string { return []string{"http://b:8080"} }}).
+	Handler(Config{Sessions: f, Health: f, Version: "v1", Pprof: true}).
 		ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w
 }
@@ -134,7 +146,7 @@ func TestSession(t *testing.T) {
 	f(&fake{found: []engine.SessionView{held}}, "x", http.StatusOK, `"status":"HELD"`, `"held_reason":"charge point or connector unknown"`, `"flags":[]`,
 		`"currency":null`, `"excl":null`, `"incl":null`, `"excl_micros":null`, `"incl_micros":null`, `"price_reason":null`, `"price_since":null`)
 	f(&fake{found: []engine.SessionView{one, held}}, "318000003", http.StatusMultipleChoices, "2 sessions", `"sessions":[{`)
-	f(&fake{}, "nope", http.StatusNotFound, `no session \"nope\"`, "sessions_latest", `"peers":["http://b:8080"]`)
+	f(&fake{}, "nope", http.StatusNotFound, `no session \"nope\"`, "sessions_latest")
 	// A question that could not be asked everywhere is no 404 (H2), but what was found is found.
 	f(&fake{err: engine.ErrCatchingUp}, "x", http.StatusServiceUnavailable, "catching up", `"code":"catching_up"`)
 	f(&fake{err: engine.ErrRegrouping}, "x", http.StatusServiceUnavailable, "partitions anew", `"code":"catching_up"`)

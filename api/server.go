@@ -26,6 +26,9 @@ type Sessions interface {
 	Session(ctx context.Context, id string) ([]engine.SessionView, error)
 	// Dearest returns the n running sessions with the highest price, in order, also with an error.
 	Dearest(ctx context.Context, n int) ([]engine.SessionView, error)
+	// Prices returns the sessions of a partition that have the ids, in their order, without ID where none runs; or
+	// engine.ErrElsewhere where the partition is with another engine.
+	Prices(ctx context.Context, p engine.Partition, ids []engine.SessionID) ([]engine.SessionView, error)
 }
 
 // Health says how the engine is. *engine.Engine does.
@@ -60,9 +63,17 @@ type Config struct {
 	// Sessions and Health are required.
 	Sessions Sessions
 	Health   Health
-	// Peers lists the addresses of the other engines' APIs, for the answer to a question that they may know.
-	// Default: there are none. It is called by many requests at once.
-	Peers func() []string
+	// Group tells who else answers questions, so that one that came to the wrong engine is sent on. Default: nobody does.
+	// All are served by TLS, or none. It is called by many requests at once.
+	Group func() Group
+	// PartitionsOf names the partitions that may have a charge point's readings. Default: nil, nobody knows. It is called
+	// by many requests at once.
+	PartitionsOf func(chargePoint string) []engine.Partition
+	// Ended returns those of the sessions that have ended, by the store, with Position their version. Default: nil, nobody
+	// knows, and streams have no end. It is called by many requests at once.
+	Ended func(ctx context.Context, ids []engine.SessionID) ([]engine.SessionView, error)
+	// MaxStreams is how many prices may be followed at a time. Default: 0, none.
+	MaxStreams int
 	// Version is shown in wattline_build_info. Default: none.
 	Version string
 	// Pprof serves /debug/pprof. Default false. It shows the program's memory: keep it inside.
@@ -83,18 +94,25 @@ type Server struct {
 
 // Handler returns the routes of cfg.
 func Handler(cfg Config) http.Handler {
+	routes, _ := newHandler(cfg)
+	return routes
+}
+
+func newHandler(cfg Config) (http.Handler, *handler) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Peers == nil {
-		cfg.Peers = func() []string { return nil }
+	if cfg.Group == nil {
+		cfg.Group = func() Group { return Group{} }
 	}
-	h := &handler{cfg}
+	h := &handler{cfg: cfg}
+	h.hub = newHub(&h.cfg)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newCollector(cfg.Health, cfg.Version), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/sessions/{id}", h.session)
+	mux.HandleFunc("GET /v1/sessions/{id}/price", h.price)
 	mux.HandleFunc("GET /v1/sessions", h.dearest)
 	mux.HandleFunc("GET /healthz", h.healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)
@@ -108,9 +126,9 @@ func Handler(cfg Config) http.Handler {
 	}
 	mux.HandleFunc("/", h.index)
 	if cfg.Tokens != nil {
-		return cfg.Tokens.guard(mux)
+		return cfg.Tokens.guard(mux), h
 	}
-	return mux
+	return mux, h
 }
 
 // Serve answers requests on ln until Close. It owns ln.
@@ -118,10 +136,12 @@ func Serve(ln net.Listener, cfg Config) *Server {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	routes, h := newHandler(cfg)
 	s := &Server{done: make(chan error, 1), http: &http.Server{
-		Handler: Handler(cfg), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: routes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug), // handshakes of clients that do not trust us
 	}}
+	s.http.RegisterOnShutdown(h.hub.close) // a stop does not wait for streams
 	if cfg.TLS != nil {
 		ln = tls.NewListener(ln, cfg.TLS)
 	}

@@ -51,11 +51,14 @@ type failure struct {
 	Error    string    `json:"error"`
 	Code     string    `json:"code,omitempty"` // for programs
 	Hint     string    `json:"hint,omitempty"`
-	Peers    []string  `json:"peers,omitempty"`
 	Sessions []session `json:"sessions,omitempty"`
 }
 
-type handler struct{ cfg Config }
+type handler struct {
+	cfg   Config
+	hub   *hub
+	reach reach
+}
 
 func view(v *engine.SessionView) session {
 	s := session{
@@ -110,21 +113,13 @@ func instant(ms int64) string {
 
 func (h *handler) session(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	found, err := h.cfg.Sessions.Session(r.Context(), id)
+	found, ok := h.lookup(w, r, id)
 	switch {
+	case !ok:
 	case len(found) == 1:
 		h.write(w, http.StatusOK, view(&found[0]))
-	case len(found) > 1:
-		h.write(w, http.StatusMultipleChoices, failure{
-			Error: fmt.Sprintf("%d sessions have the transaction %q", len(found), id), Hint: "ask for one by its id, or by charge_point:transaction", Sessions: views(found),
-		})
-	case err == nil && h.cfg.Health.Ready() == nil:
-		h.write(w, http.StatusNotFound, failure{
-			Error: fmt.Sprintf("no session %q is running here", id), Peers: h.cfg.Peers(),
-			Hint: "ended ones are in ClickHouse: SELECT * FROM sessions_latest WHERE transaction = '...' (or session_id, charge_point)",
-		})
 	default:
-		h.unavailable(w, errors.Join(err, h.cfg.Health.Ready()))
+		h.notFound(w, id)
 	}
 }
 
@@ -198,7 +193,7 @@ func (h *handler) index(w http.ResponseWriter, r *http.Request) {
 	}
 	h.write(w, http.StatusOK, struct {
 		Paths []string `json:"paths"`
-	}{[]string{"/v1/sessions/{id}", "/v1/sessions?dearest=10", "/healthz", "/readyz", "/metrics", "/debug/pprof/"}})
+	}{[]string{"/v1/sessions/{id}", "/v1/sessions/{id}/price", "/v1/sessions?dearest=10", "/healthz", "/readyz", "/metrics", "/debug/pprof/"}})
 }
 
 // write answers with JSON, one line and its end, which a terminal likes.

@@ -116,6 +116,42 @@ func (c *partition) ask(ctx context.Context, late <-chan time.Time, fn func(*sha
 	}
 }
 
+// Prices returns the sessions of p that have the ids, in their order; one that does not run there has no ID. It is one
+// question to the shard. ErrElsewhere where the partition is with another engine, else as Session.
+func (e *Engine) Prices(ctx context.Context, p Partition, ids []SessionID) ([]SessionView, error) {
+	e.mu.Lock()
+	c, generation, owned := e.parts[p], e.generation, slices.Contains(e.owned, p)
+	e.mu.Unlock()
+	switch {
+	case !owned:
+		return nil, ErrElsewhere
+	case c == nil:
+		return nil, ErrCatchingUp
+	}
+	found := make([]SessionView, len(ids))
+	err := c.ask(ctx, e.clock.After(askTimeout), func(s *shard) {
+		for i, id := range ids {
+			s.withID(id, func(ss *snapshot.Session) { found[i] = s.view(ss) })
+		}
+	})
+	if err == nil && !e.holds(generation) {
+		err = ErrRegrouping
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// withID calls fn with the session that has the id, if it runs.
+func (s *shard) withID(id SessionID, fn func(*snapshot.Session)) {
+	s.sessions.Half(binary.BigEndian.Uint64(id[:8]), func(ss *snapshot.Session) {
+		if sessionUUID(s.source, ss) == id {
+			fn(ss)
+		}
+	})
+}
+
 // Session returns the running sessions that id names: a session id, or a transaction id, alone or behind its
 // charge point and a colon. Sessions that ended are in table sessions_latest.
 func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) {
@@ -123,11 +159,7 @@ func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) 
 	var found []SessionView
 	err := e.ask(ctx, func(s *shard) {
 		if isUUID {
-			s.sessions.Half(binary.BigEndian.Uint64(uuid[:8]), func(ss *snapshot.Session) {
-				if sessionUUID(s.source, ss) == uuid {
-					found = append(found, s.view(ss))
-				}
-			})
+			s.withID(uuid, func(ss *snapshot.Session) { found = append(found, s.view(ss)) })
 			return
 		}
 		s.sessions.Each(func(ss *snapshot.Session) {

@@ -25,10 +25,12 @@ type Membership interface {
 	Readable(ctx context.Context, p Partition) (int64, error)
 }
 
-// Errors of questions; both pass by themselves.
+// Errors of questions; all pass by themselves.
 var (
 	// ErrCatchingUp says that a partition that would know has not come as far as was shown before, or is busy.
 	ErrCatchingUp = errors.New("catching up: a partition is not yet where it was when its last engine stopped, or is busy")
+	// ErrElsewhere says that another engine has the partition.
+	ErrElsewhere = errors.New("the partition is with another engine")
 	// ErrRegrouping says that another engine may have the partition by now.
 	ErrRegrouping = errors.New("catching up: the group deals its partitions anew, or has not been heard for a while")
 )

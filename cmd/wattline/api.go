@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wattline/wattline/api"
+	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/certs"
 	"github.com/wattline/wattline/internal/config"
 )
@@ -25,6 +26,31 @@ func securedAPI(cfg *config.Config, log *slog.Logger, c *api.Config) (err error)
 		}
 	}
 	return nil
+}
+
+// members are the engines of the group, as the API sends questions on to them.
+func (n *node) members() api.Group {
+	generation, peers := n.group.Members()
+	g := api.Group{Generation: generation, Self: n.id, Members: make([]api.Member, len(peers))}
+	for i, p := range peers {
+		g.Members[i] = api.Member{Name: p.InstanceID, Addr: p.Address, Partitions: p.Partitions}
+	}
+	return g
+}
+
+// partitionsOf says where a charge point's readings are, if the partitioner of every topic is configured; else nil.
+func (n *node) partitionsOf() func(string) []engine.Partition {
+	known := partitioners(n.cfg, n.counts)
+	if len(known) < len(n.cfg.Kafka.Readings) {
+		return nil
+	}
+	return func(chargePoint string) []engine.Partition {
+		var list []engine.Partition
+		for topic, p := range known {
+			list = append(list, engine.Partition{Topic: topic, Number: p.Of([]byte(chargePoint))})
+		}
+		return list
+	}
 }
 
 func (n *node) apiScheme() string { return scheme(n.cfg.HTTP.CertFile != "") }

@@ -324,12 +324,17 @@ func (n *node) openKafka(ctx context.Context) (string, func(context.Context) err
 	return fmt.Sprintf("%s and %d more", specs[0].Name, len(specs)-1), stop, nil
 }
 
-// apiAddr is the address under which others reach the API.
+// apiAddr is the address under which others reach the API; "" where that is not known: it listens at all addresses.
 func (n *node) apiAddr() string {
 	if n.cfg.HTTP.Advertise != "" {
 		return n.cfg.HTTP.Advertise
 	}
-	return n.listener.Addr().String()
+	addr := n.listener.Addr().String()
+	if host, _, err := net.SplitHostPort(addr); err != nil || net.ParseIP(host).IsUnspecified() {
+		n.log.Warn("other engines can not send questions here: http.addr is all addresses of this machine, and http.advertise does not say which one they reach")
+		return ""
+	}
+	return addr
 }
 
 // joinGroup becomes a member of the consumer group and makes the engine that will run on it.
@@ -358,7 +363,8 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 
 func (n *node) serveAPI(context.Context) (string, func(context.Context) error, error) {
 	c := api.Config{
-		Sessions: n.engine, Health: n.engine, Version: version(), Pprof: n.cfg.HTTP.Pprof, Logger: n.log, Peers: n.peers,
+		Sessions: n.engine, Health: n.engine, Version: version(), Pprof: n.cfg.HTTP.Pprof, Logger: n.log, Group: n.members, PartitionsOf: n.partitionsOf(),
+		Ended: n.store.Ended, MaxStreams: int(n.cfg.HTTP.Streams),
 	}
 	if err := securedAPI(n.cfg, n.log, &c); err != nil {
 		return "", nil, err
@@ -366,17 +372,6 @@ func (n *node) serveAPI(context.Context) (string, func(context.Context) error, e
 	server := api.Serve(n.listener, c)
 	addr := n.listener.Addr().String()
 	return n.apiScheme() + "://" + addr + n.moved("API", addr, n.cfg.HTTP.Addr), server.Close, nil
-}
-
-// peers are the other engines' APIs.
-func (n *node) peers() []string {
-	var list []string
-	for _, p := range n.group.Peers() {
-		if p.InstanceID != n.id && p.Address != "" {
-			list = append(list, n.apiScheme()+"://"+p.Address) // all engines are served alike
-		}
-	}
-	return list
 }
 
 // runEngine lets the engine rate until it is stopped. It then closes its blocks and leaves its state on Kafka.

@@ -223,7 +223,7 @@ func rejectTime(ms int64) string {
 func privateKeys(cfg *config.Config, file string) (*rejects.Private, error) {
 	if file = cmp.Or(file, cfg.Rejects.PrivateKey); file == "" {
 		file, _ = demoRejectsKey(cfg)
-		if _, err := os.Stat(file); err != nil {
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
 			return nil, nil //nolint:nilnil // without keys the readings topic may still have the message
 		}
 	}

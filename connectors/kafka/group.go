@@ -161,12 +161,12 @@ func (g *Group) Holds(generation int32) bool {
 		time.Since(g.heard) < min(g.cfg.SessionTimeout, g.cfg.RebalanceTimeout)
 }
 
-// Peers returns who is in the group, with their API addresses and partitions, as of the last assignment. The slices
-// are shared: read only.
-func (g *Group) Peers() []Peer {
+// Members returns the generation of the last assignment and who has what in it, in an order that is the same at each
+// member. The slices are shared: read only.
+func (g *Group) Members() (generation int32, members []Peer) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.peers
+	return g.current.Generation, g.peers
 }
 
 // Close ends feeds and membership. With LeaveOnClose the coordinator gives the partitions away at once, else it keeps

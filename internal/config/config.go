@@ -130,6 +130,7 @@ type HTTP struct {
 	KeyFile   string
 	Tokens    string // file; "": nobody is asked who he is
 	Insecure  bool
+	Streams   int64 // prices that are followed at a time
 }
 
 // Log is the section log.

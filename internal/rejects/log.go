@@ -37,17 +37,16 @@ func (t *Topic) Each(ctx context.Context, fn func(r reject.Record) error) (forei
 	}
 	_, err = t.Logs.ReadLog(ctx, t.Name, 0, start, func(rec engine.Record) error {
 		r, err := reject.Parse(rec.Value)
-		if err != nil {
+		switch {
+		case err != nil:
 			foreign++
-			return nil
-		}
-		if r.Retried == nil {
-			if seen[string(rec.Key)] {
-				return nil
-			}
+		case r.Retried != nil:
+			return fn(r)
+		case !seen[string(rec.Key)]:
 			seen[string(rec.Key)] = true
+			return fn(r)
 		}
-		return fn(r)
+		return nil
 	})
 	if err != nil {
 		return foreign, fmt.Errorf("read %s: %w", t.Name, err)
