@@ -64,7 +64,10 @@ func (c *partition) newKeeper(durable int64, m *Metadata, from loaded) *keeper {
 		k.before, k.books = SnapshotRef{}, booksSince(k.books, k.snapshot.Offset)
 	}
 	c.named.Store(int32(len(k.books)))
-	k.settler = &settler{cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, store: c.e.ends.Store, fence: k.fence}
+	k.settler = &settler{
+		cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, store: c.e.ends.Store, fence: k.fence,
+		lastID: max(uint64(c.began.UnixNano()), m.Snapshot.ID, m.Before.ID),
+	}
 	return k
 }
 
@@ -180,8 +183,12 @@ func (k *keeper) shoot(ctx context.Context, img *image) {
 	}
 	k.shooting = true
 	go func() {
-		ref, err := k.settler.snapshot(ctx, k.c.p, img)
-		k.shot <- shot{ref, err}
+		var s shot
+		s.err = k.c.guard(func() (err error) {
+			s.ref, err = k.settler.snapshot(ctx, k.c.p, img)
+			return err
+		})
+		k.shot <- s
 	}()
 }
 
@@ -341,7 +348,11 @@ func (k *keeper) sweepOnce(ctx context.Context) {
 	k.swept = true
 	keep, began := []uint64{k.snapshot.ID, k.before.ID}, k.c.began
 	k.sweeping.Go(func() {
-		dead, err := k.settler.sweep(ctx, k.c.e.logs, k.c.p, keep, uint64(began.UnixNano()))
+		var dead []Message
+		err := k.c.guard(func() (err error) {
+			dead, err = k.settler.sweep(ctx, k.c.e.logs, k.c.p, keep, uint64(began.UnixNano()))
+			return err
+		})
 		switch {
 		case err == nil:
 			k.found <- dead

@@ -20,7 +20,8 @@ func (w *settler) snapshot(ctx context.Context, p Partition, img *image) (Snapsh
 		return SnapshotRef{}, err
 	}
 	defer img.Free()
-	c := &chunks{ctx: ctx, w: w, p: p, ref: SnapshotRef{ID: uint64(w.clock.Now().UnixNano()), Offset: img.Head.NextOffset, At: -1}}
+	w.lastID = max(uint64(w.clock.Now().UnixNano()), w.lastID+1)
+	c := &chunks{ctx: ctx, w: w, p: p, ref: SnapshotRef{ID: w.lastID, Offset: img.Head.NextOffset, At: -1}}
 	var err error
 	if c.ref.Bytes, c.ref.CRC, err = snapshot.Write(c, img.Parts()); err != nil {
 		return SnapshotRef{}, err

@@ -27,6 +27,9 @@ type settler struct {
 	store    *ends.End // is told how inserts go
 	// fence commits the plan again: it fails when the partition is not ours any longer.
 	fence func(context.Context) error
+	// lastID is that of the snapshot before, and not below the beginning of this life: ids grow although clocks step
+	// back, else the sweep would take our own newest for what an engine left behind.
+	lastID uint64
 }
 
 // settle makes b durable: rejects, rows, the block's row. recovered says that an earlier attempt may have left

@@ -537,3 +537,25 @@ func TestTokens(t *testing.T) {
 		t.Errorf("snapshot key %s, want %s", got, want)
 	}
 }
+
+// TestSnapshotIDsGrow: a clock that steps back makes no older snapshot of a newer one.
+func TestSnapshotIDsGrow(t *testing.T) {
+	b := newBare(t, Config{}, "CP1")
+	s, w := newScripted("")
+	w.lastID = uint64(s.now.UnixNano())
+	for i, step := range []time.Duration{time.Hour, -2 * time.Hour, 0, 3 * time.Hour, 0} {
+		s.now = s.now.Add(step)
+		img := b.beginImage(&slab.ImagePools{})
+		for b.stepImage(100) {
+			continue
+		}
+		before := w.lastID
+		ref, err := w.snapshot(t.Context(), readings, img)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ref.ID <= before || ref.ID < uint64(s.now.UnixNano()) {
+			t.Errorf("snapshot %d: id %d after %d, at %d", i, ref.ID, before, s.now.UnixNano())
+		}
+	}
+}
