@@ -35,6 +35,10 @@ type session struct {
 	InclMicros  *int64   `json:"incl_micros"`
 	Tariff      string   `json:"tariff"`
 	Zone        string   `json:"zone"`
+	Token       string   `json:"token_pseudonym,omitempty"`
+	TokenKeyID  uint32   `json:"token_key_id,omitempty"`
+	Contract    string   `json:"contract,omitempty"`
+	Tier        string   `json:"tier,omitempty"`
 	Reason      *string  `json:"price_reason"` // of the last price change; null where there is no price
 	ReasonAt    *string  `json:"price_since"`
 	HeldReason  string   `json:"held_reason,omitempty"`
@@ -67,6 +71,7 @@ func view(v *engine.SessionView) session {
 		EnergyMwh: v.Total.EnergyMwh, Tariff: v.Tariff, Zone: v.Zone, HeldReason: v.HeldReason,
 		Flags: v.Flags.Names(), Readings: v.Readings, Topic: v.Partition.Topic, Partition: v.Partition.Number,
 		Offset: v.Offset, Position: v.Position,
+		Token: v.Driver.String(), TokenKeyID: v.Driver.KeyID, Contract: v.Contract, Tier: v.Tier,
 	}
 	if v.Status == engine.StatusHeld || v.Status == engine.StatusUnpriceable {
 		return s // it has no price: zeros would be taken for one

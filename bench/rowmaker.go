@@ -55,7 +55,7 @@ func (m *rowMaker) nextMonth() { m.slice, m.i = rowSlices, 0 }
 func (m *rowMaker) insert(n int, counts bool) *engine.Insert {
 	r := &m.rows
 	r.Position, r.Line, r.SessionID, r.ChargePoint = r.Position[:0], r.Line[:0], r.SessionID[:0], r.ChargePoint[:0]
-	r.Connector, r.Location, r.Tariff, r.Currency, r.Charge = r.Connector[:0], r.Location[:0], r.Tariff[:0], r.Currency[:0], r.Charge[:0]
+	r.Connector, r.Location, r.Tariff, r.Currency, r.Tier, r.Charge = r.Connector[:0], r.Location[:0], r.Tariff[:0], r.Currency[:0], r.Tier[:0], r.Charge[:0]
 	first := m.offset
 	for range n {
 		m.row(counts)
@@ -106,6 +106,7 @@ func (m *rowMaker) row(counts bool) {
 	r.Location = append(r.Location, m.locations[site])
 	r.Tariff = append(r.Tariff, "NL*WTL*DAYNIGHT")
 	r.Currency = append(r.Currency, "EUR")
+	r.Tier = append(r.Tier, "")
 	r.Charge = append(r.Charge, c)
 	if counts {
 		at := int((fromMs-m.firstMs)/hourMs)*len(m.locations) + site

@@ -158,13 +158,13 @@ func (r *ChargeRows) grow() int {
 func (r *ChargeRows) reserve(n int) {
 	r.Position, r.Line, r.SessionID = widen(r.Position, n), widen(r.Line, n), widen(r.SessionID, n)
 	r.ChargePoint, r.Connector, r.Location = widen(r.ChargePoint, n), widen(r.Connector, n), widen(r.Location, n)
-	r.Tariff, r.Currency, r.Charge = widen(r.Tariff, n), widen(r.Currency, n), widen(r.Charge, n)
+	r.Tariff, r.Currency, r.Tier, r.Charge = widen(r.Tariff, n), widen(r.Currency, n), widen(r.Tier, n), widen(r.Charge, n)
 }
 
 func (r *ChargeRows) setLen(n int) {
 	r.Position, r.Line, r.SessionID = r.Position[:n], r.Line[:n], r.SessionID[:n]
 	r.ChargePoint, r.Connector, r.Location = r.ChargePoint[:n], r.Connector[:n], r.Location[:n]
-	r.Tariff, r.Currency, r.Charge = r.Tariff[:n], r.Currency[:n], r.Charge[:n]
+	r.Tariff, r.Currency, r.Tier, r.Charge = r.Tariff[:n], r.Currency[:n], r.Tier[:n], r.Charge[:n]
 }
 
 // widen returns s with capacity n, exactly: append would round each column's up to another one.
@@ -190,6 +190,8 @@ func (r *SessionRows) reserve(n int) {
 	r.Version, r.SessionID, r.ChargePoint = widen(r.Version, n), widen(r.SessionID, n), widen(r.ChargePoint, n)
 	r.Connector, r.Transaction, r.Location = widen(r.Connector, n), widen(r.Transaction, n), widen(r.Location, n)
 	r.Tariff, r.TariffFrom, r.Currency, r.Zone = widen(r.Tariff, n), widen(r.TariffFrom, n), widen(r.Currency, n), widen(r.Zone, n)
+	r.Pseudonym, r.TokenKey = widen(r.Pseudonym, n), widen(r.TokenKey, n)
+	r.Contract, r.Tier = widen(r.Contract, n), widen(r.Tier, n)
 	r.Status, r.StartMs, r.LastMs = widen(r.Status, n), widen(r.StartMs, n), widen(r.LastMs, n)
 	r.StartMwh, r.LastMwh, r.Total = widen(r.StartMwh, n), widen(r.LastMwh, n), widen(r.Total, n)
 	r.AccruedExcl, r.AccruedIncl, r.Flags = widen(r.AccruedExcl, n), widen(r.AccruedIncl, n), widen(r.Flags, n)
@@ -200,6 +202,8 @@ func (r *SessionRows) setLen(n int) {
 	r.Version, r.SessionID, r.ChargePoint = r.Version[:n], r.SessionID[:n], r.ChargePoint[:n]
 	r.Connector, r.Transaction, r.Location = r.Connector[:n], r.Transaction[:n], r.Location[:n]
 	r.Tariff, r.TariffFrom, r.Currency, r.Zone = r.Tariff[:n], r.TariffFrom[:n], r.Currency[:n], r.Zone[:n]
+	r.Pseudonym, r.TokenKey = r.Pseudonym[:n], r.TokenKey[:n]
+	r.Contract, r.Tier = r.Contract[:n], r.Tier[:n]
 	r.Status, r.StartMs, r.LastMs = r.Status[:n], r.StartMs[:n], r.LastMs[:n]
 	r.StartMwh, r.LastMwh, r.Total = r.StartMwh[:n], r.LastMwh[:n], r.Total[:n]
 	r.AccruedExcl, r.AccruedIncl, r.Flags = r.AccruedExcl[:n], r.AccruedIncl[:n], r.Flags[:n]
@@ -283,6 +287,9 @@ func (b *Block) hashCharges(r *ChargeRows) {
 		for _, s := range [...]string{r.ChargePoint[i], r.Location[i], r.Tariff[i], r.Currency[i]} {
 			d = append(append(d, s...), 0)
 		}
+		if r.Tier[i] != "" { // a row without has the sum that releases before tiers made
+			d = append(append(d, r.Tier[i]...), 0)
+		}
 		b.bytes = d
 		_, _ = b.hash.Write(d) // a Digest's Write never fails
 	}
@@ -305,6 +312,10 @@ func (b *Block) hashSessions(r *SessionRows) {
 			r.ChargePoint[i], r.Transaction[i], r.Location[i], r.Tariff[i], r.Currency[i], r.Zone[i], r.HeldReason[i],
 		} {
 			d = append(append(d, s...), 0)
+		}
+		if r.TokenKey[i] != 0 {
+			d = append(le.AppendUint64(d, uint64(r.TokenKey[i])), r.Pseudonym[i][:]...)
+			d = append(append(append(append(d, r.Contract[i]...), 0), r.Tier[i]...), 0)
 		}
 		b.bytes = d
 		_, _ = b.hash.Write(d)

@@ -46,8 +46,8 @@ func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
 		rows := s.block.charges(s.block.month.of(charges[i].FromMs))
 		j := rows.grow()
 		rows.Position[j], rows.Line[j], rows.SessionID[j] = s.position, uint16(ss.Lines), id
-		rows.ChargePoint[j], rows.Connector[j], rows.Location[j] = name, ss.Connector, place.location
-		rows.Tariff[j], rows.Currency[j] = plan.tariff, plan.currency
+		rows.ChargePoint[j], rows.Connector[j], rows.Location[j] = name, ss.Connector, place.Location
+		rows.Tariff[j], rows.Currency[j], rows.Tier[j] = plan.tariff, plan.currency, s.tiers.Ref[ss.Driver.Tier]
 		rows.Charge[j] = charges[i]
 		ss.Lines++
 	}
@@ -113,9 +113,11 @@ func (s *shard) versionOf(ss *snapshot.Session, total rating.Total) {
 	rows.Location[i], rows.Tariff[i], rows.TariffFrom[i], rows.Currency[i], rows.Zone[i] = "", "", rating.Unknown, "", ""
 	if ss.Plan != 0 {
 		ref := &s.plans.Ref[ss.Plan]
-		rows.Location[i], rows.Tariff[i] = s.places.Info[ss.Place].location, s.plans.Info[ss.Plan].tariff
+		rows.Location[i], rows.Tariff[i] = s.places.Info[ss.Place].Location, s.plans.Info[ss.Plan].tariff
 		rows.TariffFrom[i], rows.Currency[i], rows.Zone[i] = ref.Offset, s.plans.Info[ss.Plan].currency, ref.Zone
 	}
+	rows.Pseudonym[i], rows.TokenKey[i] = ss.Driver.Value, ss.Driver.KeyID
+	rows.Contract[i], rows.Tier[i] = s.block.keep(ss.Driver.Contract()), s.tiers.Ref[ss.Driver.Tier]
 	rows.Status[i] = SessionStatus(ss.Status)
 	rows.StartMs[i], rows.LastMs[i] = ss.Rate.FirstMs, ss.Rate.LastMs
 	rows.StartMwh[i], rows.LastMwh[i] = ss.Rate.StartMwh, ss.Rate.LastMwh

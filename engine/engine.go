@@ -38,6 +38,8 @@ type Ends struct {
 	Clock     Clock
 	Decoders  Decoders
 	Reference DecodeReference
+	// Tokens makes pseudonyms of drivers' tokens. Nil: a reference log that names keys of them can not be followed.
+	Tokens Tokens
 	// Membership tells when questions may be answered. Nil: nobody else ever has our partitions.
 	Membership Membership
 	// StoreProbe and GroupProbe are asked now and then whether ClickHouse and the group's coordinator answer, so that
@@ -91,7 +93,7 @@ func New(cfg Config, ends Ends) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: cfg, source: ends.Source, committer: ends.Committer, logs: ends.Logs, sink: ends.Sink,
-		clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference),
+		clock: ends.Clock, decoders: ends.Decoders, ref: NewReference(ends.Reference, ends.Tokens),
 		install: ends.Installation, log: ends.Logger, membership: ends.Membership,
 		parts: map[Partition]*partition{}, leaving: map[Partition]*partition{}, ages: pace.Ages[Partition]{Age: cfg.BlockAge, Max: cfg.BlockAgeMax, PerSecond: cfg.BlocksPerSecond}, halted: map[Partition]error{},
 		recoveries: map[Partition]int64{}, always: make(chan struct{}),

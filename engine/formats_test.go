@@ -79,7 +79,7 @@ func TestChecksumGolden(t *testing.T) {
 		c := b.charges(202506)
 		c.Position, c.Line, c.SessionID = append(c.Position, 2), append(c.Line, 3), append(c.SessionID, [16]byte{1, 2, 3, 15: 4})
 		c.ChargePoint, c.Connector, c.Location = append(c.ChargePoint, "CP1"), append(c.Connector, 21), append(c.Location, "L1")
-		c.Tariff, c.Currency = append(c.Tariff, "NL*WTL*T1"), append(c.Currency, "EUR")
+		c.Tariff, c.Currency, c.Tier = append(c.Tariff, "NL*WTL*T1"), append(c.Currency, "EUR"), append(c.Tier, "")
 		c.Charge = append(c.Charge, rating.Charge{
 			PeriodStartMs: 4, FromMs: 5, ToMs: 6, EnergyMwh: 7, DurationMs: 8, ExclMicros: -9, InclMicros: 10, PriceNano: 11, Period: 12, VAT: rating.NoVAT,
 			Element: rating.NoElement, Component: 15, Dimension: rating.ParkingTime, Kind: rating.ChargeStep, Split: rating.SplitState, Interpolated: true,
@@ -93,7 +93,14 @@ func TestChecksumGolden(t *testing.T) {
 		s.ChargePoint[0], s.Transaction[0], s.Location[0], s.Tariff[0], s.Currency[0], s.Zone[0], s.HeldReason[0] = "a", "b", "c", "d", "e", "f", "g"
 		return b
 	}
-	b := fill()
+	driven := fill()
+	c, s := &driven.Charges[0], &driven.Sessions[0]
+	c.Tier[0], s.Tier[0], s.Contract[0], s.TokenKey[0], s.Pseudonym[0] = "h", "i", "j", 22, [16]byte{23}
+	driven.close(199, t0, "one engine")
+	if got, want := fmt.Sprintf("%016x", driven.Row.Checksum), "fb890ab64b0f50af"; got != want {
+		t.Errorf("checksum of rows with a driver %s, want %s", got, want)
+	}
+	b := fill() // without a driver the sum is that of releases that knew of none
 	b.close(199, t0, "one engine")
 	if got, want := fmt.Sprintf("%016x", b.Row.Checksum), "056e8c8b87fc7178"; got != want {
 		t.Errorf("checksum %s, want %s", got, want)

@@ -9,10 +9,6 @@ import (
 	"github.com/wattline/wattline/engine/snapshot"
 )
 
-// HashKey keys the hash that is a session's identity. It is made once for an installation and is the first
-// record of the reference log, so every engine and every replay has the same.
-type HashKey [16]byte
-
 // MaxChargePoint is the longest charge point identity, bytes (OCPP 1.6 and 2.0.1 allow 48).
 const MaxChargePoint = 48
 

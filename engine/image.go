@@ -14,7 +14,7 @@ import (
 //
 // A session has the shard's mark if the image has it or must not have it; beginning an image turns the mark over, so
 // that at one stroke all sessions are still to be copied. Between two images all have it. What only grows (names,
-// places, plans) is shared by its length; connectors are copied by the piece.
+// places, plans, tiers) is shared by its length; connectors are copied by the piece.
 //
 // The shard's goroutine fills it until whole is closed; then it is the settler's.
 type image struct {
@@ -39,7 +39,7 @@ func (s *shard) beginImage(pools *slab.ImagePools) *image {
 		Image: slab.NewImage(snapshot.State{
 			Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
 			TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
-			Names: slices.Clip(s.names.List), Places: slices.Clip(s.places.Ref), Plans: slices.Clip(s.plans.Ref),
+			Names: slices.Clip(s.names.List), Places: slices.Clip(s.places.Ref), Plans: slices.Clip(s.plans.Ref), Tiers: slices.Clip(s.tiers.Ref),
 		}, pools),
 		slots: s.sessions.Slots(), places: s.starts.Places(), whole: make(chan struct{}),
 	}

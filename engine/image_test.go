@@ -23,7 +23,7 @@ func copyAtOnce(s *shard) *snapshot.State {
 	st := &snapshot.State{
 		Topic: s.partition.Topic, Partition: s.partition.Number, NextOffset: s.nextOffset, WatermarkMs: s.watermarkMs,
 		TickMinute: s.tickMinute, BookOffset: s.bookOffset, RatingVersion: s.block.Row.RatingVersion,
-		Names: slices.Clone(s.names.List), Places: slices.Clone(s.places.Ref), Plans: slices.Clone(s.plans.Ref),
+		Names: slices.Clone(s.names.List), Places: slices.Clone(s.places.Ref), Plans: slices.Clone(s.plans.Ref), Tiers: slices.Clone(s.tiers.Ref),
 		Sessions: make([]snapshot.Session, 0, s.sessions.Live),
 	}
 	for i := range uint32(s.connectors.Len()) {
@@ -209,7 +209,7 @@ func TestImageReusesMemory(t *testing.T) {
 		img.Free()
 	}
 	image()
-	const size = 3000 * 448
+	const size = 3000 * 512
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	image()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/wattline/wattline/engine/book"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
@@ -18,6 +19,7 @@ type opening struct {
 	seq         int64
 	offset      int64 // of the message that began it
 	flags       SessionFlags
+	driver      rating.Pseudonym
 }
 
 // resolve finds the session that a reading belongs to when its own key does not: OCPP messages name the
@@ -123,6 +125,7 @@ func (s *shard) meterUnknown(r *rating.Reading, rec *Record, key snapshot.Key) {
 	o := opening{
 		connector: connector, transaction: r.Transaction, atMs: r.AtMs, registerMwh: r.RegisterMwh, power: r.PowerMicroW,
 		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: FlagNoStart | s.softFlags(r),
+		driver: s.pseudonym(r.Token),
 	}
 	startMs, ok := sessionRegister(r)
 	if !ok {
@@ -189,6 +192,9 @@ func (s *shard) start(r *rating.Reading, rec *Record, key snapshot.Key) {
 			return
 		}
 		ss.Flags |= uint32(FlagDisorder)
+		if s.unknownDriver(ss, r) && !s.over(ss) { // a meter reading had opened it
+			s.adopt(ss, r.Token)
+		}
 		return
 	}
 	if c := s.connectors.At(connector); c.Ended == key && r.AtMs <= c.EndedMs {
@@ -206,7 +212,7 @@ func (s *shard) start(r *rating.Reading, rec *Record, key snapshot.Key) {
 	}
 	s.open(key, &opening{
 		connector: connector, transaction: r.Transaction, atMs: r.AtMs, registerMwh: r.RegisterMwh, power: r.PowerMicroW,
-		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: s.softFlags(r),
+		current: r.CurrentNanoA, state: state, seq: r.Seq, offset: s.offset, flags: s.softFlags(r), driver: s.pseudonym(r.Token),
 	}, r)
 }
 
@@ -237,6 +243,8 @@ func (s *shard) startPending(r *rating.Reading, rec *Record, connector uint32) {
 		State: uint8(r.State), Flags: uint32(s.softFlags(r)), MessageLen: uint8(len(r.MessageID)),
 	}
 	copy(st.MessageID[:], r.MessageID)
+	p := s.pseudonym(r.Token)
+	st.KeyID, st.Pseudonym = p.KeyID, p.Value
 	s.wait(s.startKey(r.ChargePoint, r.MessageID), st)
 }
 
@@ -269,6 +277,7 @@ func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []by
 	ss := s.open(key, &opening{
 		connector: connector, transaction: transaction, atMs: st.AtMs, registerMwh: st.RegisterMwh, power: rating.Unknown,
 		current: rating.Unknown, state: state, seq: rating.Unknown, offset: st.Offset, flags: SessionFlags(st.Flags),
+		driver: rating.Pseudonym{KeyID: st.KeyID, Value: st.Pseudonym},
 	}, nil)
 	if c := s.connectors.At(connector); c.StatusMs != rating.Unknown && c.StatusMs >= st.AtMs &&
 		rating.ChargeState(c.Status) < rating.StateReserved {
@@ -316,6 +325,7 @@ func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.
 	ss.LastSeq, ss.EndMs = rating.Unknown, rating.Unknown
 	ss.TxLen = uint8(copy(ss.Tx[:], o.transaction))
 	ss.LastRecordMs, ss.Readings, ss.Flags = s.recordMs, 1, uint32(o.flags)
+	ss.Driver.Set(o.driver)
 	c.Live = key
 	s.arm(ss)
 	if r != nil {
@@ -336,9 +346,13 @@ func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.
 	return ss
 }
 
-// offer is price for a session that opens: what a connector's last session was offered holds for the next one, as long
-// as the book is the same and no tariff of the connector begins or ends.
+// offer is price for a session that opens: what a connector's last session without a driver was offered holds for the
+// next one, as long as the book is the same and no tariff of the connector begins or ends.
 func (s *shard) offer(ss *snapshot.Session, connector uint32, startMs int64) {
+	if ss.Driver.KeyID != 0 {
+		s.price(ss, s.bookOffset, startMs)
+		return
+	}
 	for len(s.offers) < s.connectors.Len() {
 		s.offers = append(s.offers, offer{})
 	}
@@ -347,15 +361,21 @@ func (s *shard) offer(ss *snapshot.Session, connector uint32, startMs int64) {
 		ss.Plan, ss.Place = o.plan, o.place
 		return
 	}
-	if s.price(ss, s.bookOffset, startMs) && s.priced.always {
+	if s.price(ss, s.bookOffset, startMs) && s.priced.Always {
 		*o = offer{book: s.bookOffset, plan: ss.Plan, place: ss.Place}
 	}
 }
 
 // price takes plan and place of a session from the book of asOf, or holds it.
 func (s *shard) price(ss *snapshot.Session, asOf, startMs int64) bool {
-	p, reason, ok := s.ref.price(asOf, startMs, s.names.List[ss.ChargePoint], ss.Connector)
+	asks := s.asks(ss, startMs)
+	p, reason, ok := s.ref.Price(asOf, &asks)
+	ss.Driver.SetContract(p.Contract)
+	if ss.Driver.Tier = 0; p.Tier != "" {
+		ss.Driver.Tier = s.tiers.Put(p.Tier, struct{}{})
+	}
 	if !ok {
+		ss.Plan, ss.Place = 0, 0
 		ss.Status = uint8(StatusHeld)
 		ss.Flags |= uint32(FlagHeld)
 		if h := s.held[ss.Key]; h != nil {
@@ -367,8 +387,8 @@ func (s *shard) price(ss *snapshot.Session, asOf, startMs int64) bool {
 		return false
 	}
 	s.priced = p
-	ss.Plan = s.plans.Put(p.planRef, planInfo{p.plan, p.tariff, p.plan.Tariff().Currency})
-	ss.Place = s.places.Put(p.placeRef, placeInfo{p.location, p.maxW})
+	ss.Plan = s.plans.Put(p.Plan, planInfo{p.Compiled, p.Tariff, p.Compiled.Tariff().Currency})
+	ss.Place = s.places.Put(p.Place, book.Place{Location: p.Location, MaxW: p.MaxW})
 	return true
 }
 
@@ -578,7 +598,7 @@ func (s *shard) afterEnd(ss *snapshot.Session, r *rating.Reading) {
 // plausible flags energies that the connector can not have delivered, and a register in the wrong unit.
 func (s *shard) plausible(ss *snapshot.Session) {
 	energyMwh, ms := ss.Rate.LastMwh-ss.Rate.StartMwh, ss.Rate.LastMs-ss.Rate.StartMs
-	maxW := s.places.Info[ss.Place].maxW
+	maxW := s.places.Info[ss.Place].MaxW
 	if maxW <= 0 {
 		maxW = 1_000_000 // no charger delivers more than a megawatt
 	}

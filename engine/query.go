@@ -25,6 +25,9 @@ type SessionView struct {
 	Tariff      string
 	Currency    string
 	Zone        string
+	Driver      rating.Pseudonym // of the token; None: there was none
+	Contract    string           // id of the driver's contract; empty: none
+	Tier        string
 	Status      SessionStatus
 	State       rating.ChargeState
 	StartMs     int64
@@ -207,11 +210,12 @@ func (s *shard) view(ss *snapshot.Session) SessionView {
 		Transaction: string(ss.Transaction()), Status: SessionStatus(ss.Status), State: ss.Rate.Charge,
 		StartMs: ss.Rate.FirstMs, LastMs: ss.Rate.LastMs, Total: s.total(ss), Flags: SessionFlags(ss.Flags) &^ flagUnitGuessed,
 		Split: ss.Rate.LastSplit, PeriodMs: ss.Rate.PeriodStartMs, Readings: ss.Readings, Partition: s.partition,
-		Position: ss.Version, Offset: s.nextOffset,
+		Position: ss.Version, Offset: s.nextOffset, Driver: ss.Driver.Pseudonym(), Contract: string(ss.Driver.Contract()),
+		Tier: s.tiers.Ref[ss.Driver.Tier],
 	}
 	if ss.Plan != 0 {
 		v.Tariff, v.Currency = s.plans.Info[ss.Plan].tariff, s.plans.Info[ss.Plan].currency
-		v.Zone, v.Location = s.plans.Ref[ss.Plan].Zone, s.places.Info[ss.Place].location
+		v.Zone, v.Location = s.plans.Ref[ss.Plan].Zone, s.places.Info[ss.Place].Location
 	}
 	if h := s.held[ss.Key]; h != nil {
 		v.HeldReason = h.Reason

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wattline/wattline/engine/book"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
@@ -292,7 +293,7 @@ func (s *shard) restore(st *snapshot.State) error {
 	s.nextOffset, s.watermarkMs, s.tickMinute, s.bookOffset = st.NextOffset, st.WatermarkMs, st.TickMinute, st.BookOffset
 	once := len(st.Names) == 0 || s.names.Fill(st.Names)
 	if len(st.Places) > 0 {
-		infos, err := s.ref.recoverPlaces(st.Places)
+		infos, err := s.ref.RecoverPlaces(st.Places)
 		if err != nil {
 			return err
 		}
@@ -301,16 +302,19 @@ func (s *shard) restore(st *snapshot.State) error {
 	if len(st.Plans) > 0 {
 		infos := make([]planInfo, len(st.Plans))
 		for i, p := range st.Plans[1:] {
-			plan, err := s.ref.recoverPlan(p)
+			plan, err := s.ref.RecoverPlan(p)
 			if err != nil {
 				return err
 			}
-			infos[i+1] = planInfo{plan, tariffName(p), plan.Tariff().Currency}
+			infos[i+1] = planInfo{plan, book.TariffName(p), plan.Tariff().Currency}
 		}
 		once = s.plans.Fill(st.Plans, infos) && once
 	}
+	if n := len(st.Tiers); n > 0 {
+		once = s.tiers.Fill(st.Tiers, make([]struct{}, n)) && once
+	}
 	if !once {
-		return fmt.Errorf("%w: a name, place or plan is there twice", snapshot.ErrCorrupt)
+		return fmt.Errorf("%w: a name, place, plan or tier is there twice", snapshot.ErrCorrupt)
 	}
 	if len(st.Connectors) > 0 {
 		s.connectors = slab.Connectors{}
@@ -343,7 +347,7 @@ func (s *shard) restoreSessions(st *snapshot.State) error {
 	for i := range st.Sessions {
 		ss := &st.Sessions[i]
 		if ss.Key == (snapshot.Key{}) || int(ss.ChargePoint) >= len(s.names.List) || int(ss.Place) >= len(s.places.Ref) ||
-			int(ss.Plan) >= len(s.plans.Ref) || int(ss.Window) > len(st.Windows) {
+			int(ss.Plan) >= len(s.plans.Ref) || int(ss.Driver.Tier) >= len(s.tiers.Ref) || int(ss.Window) > len(st.Windows) {
 			return fmt.Errorf("%w: session %d", snapshot.ErrCorrupt, i)
 		}
 		if ss.Priced() {

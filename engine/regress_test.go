@@ -118,7 +118,7 @@ func TestBlockForgetsItsPast(t *testing.T) {
 			r := b.charges(b.month.of(ms))
 			r.Position, r.Line, r.SessionID = append(r.Position, int64(i)), append(r.Line, 0), append(r.SessionID, [16]byte{})
 			r.ChargePoint, r.Connector, r.Location = append(r.ChargePoint, ""), append(r.Connector, 0), append(r.Location, "")
-			r.Tariff, r.Currency, r.Charge = append(r.Tariff, ""), append(r.Currency, ""), append(r.Charge, rating.Charge{FromMs: ms})
+			r.Tariff, r.Currency, r.Tier, r.Charge = append(r.Tariff, ""), append(r.Currency, ""), append(r.Tier, ""), append(r.Charge, rating.Charge{FromMs: ms})
 			s := b.sessions(b.month.of(ms))
 			s.grow()
 			s.Version[len(s.Version)-1] = int64(i)

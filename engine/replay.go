@@ -7,7 +7,6 @@ import (
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/internal/invariant"
-	"github.com/wattline/wattline/rating"
 )
 
 // Replayer rates a partition again, block by block, without writing anything: package engine/verify holds the
@@ -93,10 +92,3 @@ func (r *Replayer) Plan(ss *snapshot.Session) (plan snapshot.Plan, ok bool) {
 // Each calls fn for every session that runs, is held, or was closed provisionally a short while ago. The order is
 // none; fn may not keep ss.
 func (r *Replayer) Each(fn func(ss *snapshot.Session)) { r.shard.sessions.Each(fn) }
-
-// Tariff returns the version of a tariff that a plan was compiled from. It is shared and not to be changed.
-func (r *Reference) Tariff(p snapshot.Plan) (*rating.Tariff, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.lib.TariffAt(rating.TariffKey{CountryCode: p.CountryCode, PartyID: p.PartyID, ID: p.ID}, p.Offset)
-}

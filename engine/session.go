@@ -43,6 +43,9 @@ func (s *shard) takes(ss *snapshot.Session, r *rating.Reading, rec *Record) bool
 		s.plugIn(ss, r)
 	}
 	s.note(ss, r)
+	if s.unknownDriver(ss, r) {
+		s.adopt(ss, r.Token)
+	}
 	return true
 }
 
@@ -169,6 +172,9 @@ func (s *shard) point(ss *snapshot.Session, atMs, registerMwh, power, current in
 		s.hold(ss, pt, changes)
 		return
 	}
+	if atMs == ss.Rate.FirstMs {
+		ss.PendPower, ss.PendCurrent = power, current // see adopt
+	}
 	was := ss.Status
 	ss.Status = uint8(activeStatus(state))
 	s.out = s.plans.Info[ss.Plan].plan.Advance(&ss.Rate, pt, changes, s.cfg.RatedSliceMs(), s.out[:0])
@@ -196,6 +202,7 @@ func (s *shard) begin(ss *snapshot.Session, pt rating.Point) {
 		return
 	}
 	ss.Status = uint8(activeStatus(pt.State))
+	ss.PendPower, ss.PendCurrent = pt.PowerMicroW, pt.CurrentNanoA // in case its driver is named later: adopt
 	s.plans.Info[ss.Plan].plan.Start(&ss.Rate, pt, s.cfg.RatedSliceMs())
 }
 

@@ -123,7 +123,7 @@ func testBlock() *Block {
 	for i := range int64(2) {
 		c.Position, c.Line, c.SessionID = append(c.Position, 100<<16+i), append(c.Line, 0), append(c.SessionID, [16]byte{1})
 		c.ChargePoint, c.Connector, c.Location = append(c.ChargePoint, "CP1"), append(c.Connector, 1), append(c.Location, "L1")
-		c.Tariff, c.Currency = append(c.Tariff, "T"), append(c.Currency, "EUR")
+		c.Tariff, c.Currency, c.Tier = append(c.Tariff, "T"), append(c.Currency, "EUR"), append(c.Tier, "")
 		c.Charge = append(c.Charge, rating.Charge{FromMs: t0, EnergyMwh: 1000, DurationMs: 60, ExclMicros: 100, InclMicros: 121})
 	}
 	v := b.sessions(202506)

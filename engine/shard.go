@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wattline/wattline/engine/book"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
@@ -65,13 +66,16 @@ type shard struct {
 	tickMinute  int64
 	bookOffset  int64
 	names       slab.Names
-	places      slab.Interned[snapshot.Place, placeInfo]
+	places      slab.Interned[snapshot.Place, book.Place]
 	plans       slab.Interned[snapshot.Plan, planInfo]
+	tiers       slab.Interned[string, struct{}]
 	windows     slab.Windows
 	sheets      slab.Sheets
 	connectors  slab.Connectors
-	offers      []offer // by connector, a cache: not in snapshots
-	priced      priced  // what price found last
+	offers      []offer    // by connector, a cache: not in snapshots
+	keysOf      int64      // the book that tokenIDs is of, a cache
+	tokenIDs    []uint32   // ids of the book's keys of pseudonyms
+	priced      book.Price // what price found last
 	starts      slab.Starts
 	held        map[snapshot.Key]*snapshot.Held
 	heldBytes   int
@@ -105,11 +109,6 @@ type offer struct {
 	plan, place uint32
 }
 
-type placeInfo struct {
-	location string
-	maxW     int64
-}
-
 type planInfo struct {
 	plan     *rating.Plan
 	tariff   string
@@ -122,7 +121,8 @@ func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key H
 		sessions: slab.NewTable(), hash: newHasher(key), maxGapMs: cfg.MaxGapMs(),
 		source: sourceOf(p), parts: cfg.Partitioners[p.Topic],
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
-		names: slab.NewNames(), places: slab.NewInterned[snapshot.Place, placeInfo](), plans: slab.NewInterned[snapshot.Plan, planInfo](),
+		names: slab.NewNames(), places: slab.NewInterned[snapshot.Place, book.Place](), plans: slab.NewInterned[snapshot.Plan, planInfo](),
+		tiers: slab.NewInterned[string, struct{}](), keysOf: -1,
 		sheets: slab.NewSheets(), connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
 		changes: map[snapshot.Key][]rating.Change{}, wheel: map[int64][]snapshot.Key{},
 		out: make([]rating.Charge, 0, 64), stats: &shardStats{},
@@ -363,7 +363,8 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 		r.RegisterMwh < minRegisterWh || r.RegisterMwh > maxRegister ||
 		r.AtMs <= ss.Rate.LastMs || r.AtMs > s.recordMs+flagAheadMs || r.AtMs < s.recordMs-flagLateMs ||
 		adj < ss.Rate.LastMwh || r.Context == rating.ContextBegin || r.Context == rating.ContextEnd ||
-		r.AtMs-ss.Rate.LastMs > s.maxGapMs || (r.Seq <= ss.LastSeq && r.Seq != rating.Unknown) || r.State >= rating.StateReserved || r.Flags != 0 || ss.HasChanges {
+		r.AtMs-ss.Rate.LastMs > s.maxGapMs || (r.Seq <= ss.LastSeq && r.Seq != rating.Unknown) || r.State >= rating.StateReserved || r.Flags != 0 || ss.HasChanges ||
+		s.unknownDriver(ss, r) {
 		return false
 	}
 	state := r.State

@@ -21,10 +21,19 @@ type bare struct {
 // newBare returns a shard that knows the charge points uids and the tariff of testTariff.
 func newBare(t testing.TB, cfg Config, uids ...string) *bare {
 	t.Helper()
+	return newBareTokens(t, cfg, nil, nil, uids...)
+}
+
+// newBareTokens is newBare with more records in the reference log, and what makes pseudonyms.
+func newBareTokens(t testing.TB, cfg Config, tokens Tokens, records []ReferenceRecord, uids ...string) *bare {
+	t.Helper()
 	b := &bare{w: newWorld(1)}
 	publishBasics(b.w, &b.refs, uids...)
+	for _, r := range records {
+		b.w.publish(&b.refs, r)
+	}
 	cfg = cfg.WithDefaults()
-	ref := NewReference(decodeRefs(b.w, &b.refs))
+	ref := NewReference(decodeRefs(b.w, &b.refs), tokens)
 	if err := ref.Follow(context.Background(), b.w, "wattline.reference"); err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,7 @@ const (
 	FlagTrimmed                                  // held readings beyond the limit were given up
 	FlagSessionRegister                          // no Start was seen, and the register evidently counts from the session's start
 	FlagSigned                                   // messages of the session have signed meter values
+	FlagLateToken                                // the driver's token came when the session was being priced without it
 
 	// flagUnitGuessed is internal until the session ends: a register came without unit and measurand.
 	flagUnitGuessed SessionFlags = 1 << 31
@@ -76,6 +77,7 @@ type ChargeRows struct {
 	Location    []string
 	Tariff      []string // country_code*party_id*id
 	Currency    []string
+	Tier        []string // of the driver's contract; empty: none
 	Charge      []rating.Charge
 }
 
@@ -92,6 +94,10 @@ type SessionRows struct {
 	TariffFrom  []int64 // reference offset of the tariff version that prices the session
 	Currency    []string
 	Zone        []string
+	Pseudonym   [][16]byte // of the driver's token
+	TokenKey    []uint32   // id of the key that made it; 0: there is no token
+	Contract    []string   // id of the driver's contract; empty: none
+	Tier        []string
 	Status      []SessionStatus
 	StartMs     []int64
 	LastMs      []int64 // the last reading, or the end
@@ -104,6 +110,11 @@ type SessionRows struct {
 	Readings    []uint32 // messages that had an effect
 	HeldReason  []string // empty unless held
 	FirstOffset []int64  // offset of the session's first message
+}
+
+// Driver is the pseudonym of the token of row i.
+func (r *SessionRows) Driver(i int) rating.Pseudonym {
+	return rating.Pseudonym{KeyID: r.TokenKey[i], Value: r.Pseudonym[i]}
 }
 
 // Sums are what a block put into one table: compared with what the table says.
@@ -168,14 +179,14 @@ func flagName(bit int) string {
 	return [...]string{
 		"duplicate", "disorder", "late", "glitch", "reset", "below_start", "stop_unknown", "no_start", "no_stop", "after_end",
 		"unit", "impossible", "phase_sum", "clock", "resolution", "bad_time", "wrong_partition", "held", "trimmed",
-		"session_register", "signed",
+		"session_register", "signed", "late_token",
 	}[bit]
 }
 
 // Names lists the flags that are set, in order of their bits.
 func (f SessionFlags) Names() []string {
 	names := []string{}
-	for bit := range 21 {
+	for bit := range 22 {
 		if f&(1<<bit) != 0 {
 			names = append(names, flagName(bit))
 		}

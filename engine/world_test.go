@@ -267,7 +267,7 @@ func (w *world) putCharges(in *Insert) {
 	for i := range r.Position {
 		w.charges = append(w.charges, chargeRow{
 			key: fmt.Sprintf("%x %d %d", r.SessionID[i], r.Position[i], r.Line[i]), block: in.First, part: in.Partition, c: r.Charge[i], id: r.SessionID[i],
-			text: fmt.Sprint(r.ChargePoint[i], r.Connector[i], r.Location[i], r.Tariff[i], r.Currency[i], r.Charge[i]),
+			text: fmt.Sprint(r.ChargePoint[i], r.Connector[i], r.Location[i], r.Tariff[i], r.Currency[i], r.Tier[i], r.Charge[i]),
 		})
 	}
 }
@@ -284,7 +284,7 @@ func (w *world) putSessions(in *Insert) {
 			version: r.Version[i], status: r.Status[i], total: r.Total[i], tx: strings.Clone(r.Transaction[i]), flags: r.Flags[i],
 			text: fmt.Sprint(r.ChargePoint[i], r.Connector[i], r.Transaction[i], r.Location[i], r.Tariff[i], r.Status[i], r.StartMs[i],
 				r.LastMs[i], r.StartMwh[i], r.LastMwh[i], r.Total[i], r.AccruedExcl[i], r.AccruedIncl[i], r.Flags[i], r.Readings[i],
-				r.HeldReason[i], r.FirstOffset[i]),
+				r.HeldReason[i], r.FirstOffset[i], r.Driver(i), r.TokenKey[i], r.Contract[i], r.Tier[i]),
 		}
 	}
 }
@@ -373,6 +373,7 @@ type message struct {
 	Flags   rating.ReadingFlags
 	MsgID   string
 	Power   int64 // microwatt; 0 = not sent
+	Token   string
 }
 
 func decodeJSON(_, value []byte, dst []rating.Reading) ([]rating.Reading, error) {
@@ -387,7 +388,7 @@ func decodeJSON(_, value []byte, dst []rating.Reading) ([]rating.Reading, error)
 		dst = append(dst, rating.Reading{
 			AtMs: m.At, RegisterMwh: m.Reg, PowerMicroW: m.Power, CurrentNanoA: rating.Unknown, Seq: m.Seq, ResolutionMwh: m.Res,
 			Connector: m.Conn, Kind: m.Kind, State: m.State, Context: m.Context, Flags: m.Flags,
-			ChargePoint: []byte(m.CP), Transaction: []byte(m.Tx), MessageID: []byte(m.MsgID),
+			ChargePoint: []byte(m.CP), Transaction: []byte(m.Tx), MessageID: []byte(m.MsgID), Token: []byte(m.Token),
 		})
 	}
 	return dst, nil

@@ -196,7 +196,7 @@ func TestReference(t *testing.T) {
 			if !ok {
 				t.Fatalf("%s/%d is not in the locations", s.ChargePoint, s.Connector)
 			}
-			c, reason, ok := library.Choose(library.Next(), s.StartMs, p)
+			c, reason, ok := library.Choose(library.Next(), s.StartMs, p, rating.Driver{})
 			if !ok || c.Tariff.ID != s.Tariff.ID || p.Location.ID != s.SiteID || p.Location.Zone != s.Zone {
 				t.Errorf("%s/%d: placed at %v with %v %s, want %s by %s", s.ChargePoint, s.Connector, p, c, reason, s.SiteID, s.Tariff.ID)
 			}

@@ -5,15 +5,23 @@ import (
 	"strconv"
 )
 
-// Library is the reference log in memory: every version of every tariff and charge point, each with the offset
-// at which it was published. Nothing is ever removed, so the book of any offset can be asked at any time.
+// Library is the reference log in memory: every version of every tariff, charge point and contract, each with the
+// offset at which it was published. Nothing is ever removed, so the book of any offset can be asked at any time.
 //
 // A Library is not safe for concurrent use: the engine guards it. Lookups happen when sessions begin, not per
 // reading.
 type Library struct {
 	tariffs map[TariffKey][]tariffVersion
-	places  places
-	next    int64
+	evses   map[string][]evseVersion
+	// where lists the EVSEs of each location's newest version, so that a new version can withdraw them.
+	where map[LocationKey][]string
+
+	contracts contracts
+	tiers     map[TierKey][]tierVersion
+	defaults  map[LocationKey][]defaultVersion
+	tokenKeys []tokenKeysVersion
+
+	next int64
 }
 
 // TariffKey is the identity of an OCPI tariff: the three parts together.
@@ -31,9 +39,24 @@ type tariffVersion struct {
 	tariff *Tariff // nil: withdrawn
 }
 
+type evseVersion struct {
+	offset   int64
+	location *Location // nil: withdrawn
+	evse     int
+	owner    LocationKey
+}
+
 // NewLibrary returns an empty Library.
 func NewLibrary() *Library {
-	return &Library{tariffs: map[TariffKey][]tariffVersion{}, places: newPlaces()}
+	return &Library{
+		tariffs: map[TariffKey][]tariffVersion{},
+		evses:   map[string][]evseVersion{},
+		where:   map[LocationKey][]string{},
+
+		contracts: newContracts(),
+		tiers:     map[TierKey][]tierVersion{},
+		defaults:  map[LocationKey][]defaultVersion{},
+	}
 }
 
 // Next is the offset of the reference log that the Library has not read yet: all below are in it.
@@ -51,8 +74,23 @@ func (l *Library) PutTariff(offset int64, key TariffKey, t *Tariff) {
 // PutLocation adds the version of a location that was published at offset; loc nil withdraws it. An EVSE that
 // the new version no longer has is withdrawn with it.
 func (l *Library) PutLocation(offset int64, key LocationKey, loc *Location) {
-	l.places.put(offset, key, loc)
 	l.next = offset + 1
+	kept := map[string]bool{}
+	var uids []string
+	if loc != nil {
+		for i := range loc.EVSEs {
+			uid := loc.EVSEs[i].UID
+			kept[uid] = true
+			uids = append(uids, uid)
+			l.evses[uid] = append(l.evses[uid], evseVersion{offset, loc, i, key})
+		}
+	}
+	for _, uid := range l.where[key] {
+		if !kept[uid] {
+			l.evses[uid] = append(l.evses[uid], evseVersion{offset: offset, owner: key})
+		}
+	}
+	l.where[key] = uids
 }
 
 // Placement is where a charge point's connector stands and what can price it.
@@ -77,12 +115,14 @@ func (l *Library) Place(asOf int64, chargePoint string, connector int32) (Placem
 }
 
 func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
-	var gone []uint32 // locations that have withdrawn the EVSE since: an older claim of another one holds
-	for v, ok := l.places.last(uid); ok; v, ok = l.places.before(v) {
+	versions := l.evses[uid]
+	var gone []LocationKey // locations that have withdrawn the EVSE since: an older claim of another one holds
+	for i := len(versions) - 1; i >= 0; i-- {
+		v := versions[i]
 		if v.offset >= asOf || slices.Contains(gone, v.owner) {
 			continue
 		}
-		if v.gone {
+		if v.location == nil {
 			gone = append(gone, v.owner)
 			continue
 		}
@@ -105,45 +145,7 @@ func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
 type Choice struct {
 	Offset int64
 	Tariff *Tariff
-	Always bool // no tariff of the connector begins or ends: the choice is the same whenever the session starts
-}
-
-// Choose picks the tariff of a session that began at startMs on p, in the book of asOf: of the connector's
-// tariff ids in order the first regular one that is valid at the start, else the first ad hoc one, else the
-// first of any type (OCPI 2.2.1 mod_tariffs: an omitted type is valid for all sessions; the order of
-// tariff_ids is the only priority there is, ocpi#519). The reason says what is missing when ok is false.
-func (l *Library) Choose(asOf, startMs int64, p Placement) (c Choice, reason string, ok bool) {
-	best, always := 3, true
-	defer func() { c.Always = always }()
-	for _, id := range p.Connector.TariffIDs {
-		key := TariffKey{p.Location.CountryCode, p.Location.PartyID, id}
-		always = always && l.unbounded(asOf, key)
-		v, found := l.valid(asOf, startMs, key)
-		if !found {
-			continue
-		}
-		rank := tariffRank(v.Tariff.Type)
-		if rank < best {
-			best, c, ok = rank, v, true
-		}
-	}
-	if ok {
-		return c, "", true
-	}
-	if len(p.Connector.TariffIDs) == 0 {
-		return c, "connector has no tariff", false
-	}
-	return c, "tariff unknown: " + p.Connector.TariffIDs[0], false
-}
-
-func tariffRank(tariffType string) int {
-	switch tariffType {
-	case "", "REGULAR":
-		return 0
-	case "AD_HOC_PAYMENT":
-		return 1
-	}
-	return 2
+	Always bool // none of the tariffs offered begins or ends: the choice is the same whenever the session starts
 }
 
 // valid returns the newest version below asOf that is valid at atMs; a version whose validity has not begun
@@ -194,8 +196,8 @@ func (l *Library) TariffAt(key TariffKey, offset int64) (*Tariff, bool) {
 // PlacementAt returns where the connector of an EVSE stood in the location version that was published at exactly
 // offset: how a recovered session finds the place that it began at.
 func (l *Library) PlacementAt(uid, connectorID string, offset int64) (Placement, bool) {
-	for v, ok := l.places.last(uid); ok; v, ok = l.places.before(v) {
-		if v.offset != offset || v.gone {
+	for _, v := range l.evses[uid] {
+		if v.offset != offset || v.location == nil {
 			continue
 		}
 		e := &v.location.EVSEs[v.evse]

@@ -8,6 +8,7 @@
     location LowCardinality(String) COMMENT 'OCPI location: country_code*party_id*id',
     tariff LowCardinality(String) COMMENT 'OCPI tariff: country_code*party_id*id',
     currency LowCardinality(String) COMMENT 'ISO 4217 code of all amounts',
+    tier LowCardinality(String) COMMENT 'tier of the driver''s contract; empty without one',
     start_time DateTime64(3, 'UTC') COMMENT 'start of the period, UTC',
     end_time DateTime64(3, 'UTC') COMMENT 'end of the period as far as it is rated, UTC',
     split Enum8('start' = 0, 'clock' = 1, 'weekday' = 2, 'energy' = 3, 'duration' = 4, 'power' = 5, 'state' = 6) COMMENT 'what began the period',
@@ -19,11 +20,10 @@
     excl Nullable(Decimal(38, 6)) COMMENT 'amount excluding VAT, in the currency; NULL where the tariff leaves it unknown',
     incl Decimal(38, 6) COMMENT 'amount including VAT, in the currency',
     settlement_incl Decimal(38, 6) COMMENT 'the part of incl from settlement lines: step, min, max, expiry, rounding',
-    rows UInt64 COMMENT 'rows of charges behind it',
-    complete_to DateTime64(3, 'UTC') COMMENT 'every partition is rated up to this record time, UTC: the smallest watermark of view freshness, the same in all rows'
+    rows UInt64 COMMENT 'rows of charges behind it'
 )
 AS SELECT
-    session_id, period, charge_point, connector, location, tariff, currency,
+    session_id, period, charge_point, connector, location, tariff, currency, tier,
     min(period_start) AS start_time,
     max(to_time) AS end_time,
     argMin(split, (position, line)) AS split,
@@ -35,8 +35,7 @@ AS SELECT
     if(count() = count(excl_micros), toDecimal128(sum(excl_micros), 6) / 1000000, NULL) AS excl,
     toDecimal128(sum(incl_micros), 6) / 1000000 AS incl,
     toDecimal128(sumIf(incl_micros, kind != 'usage'), 6) / 1000000 AS settlement_incl,
-    count() AS rows,
-    assumeNotNull((SELECT min(watermark) FROM {{.Database}}.freshness)) AS complete_to
+    count() AS rows
 FROM {{.Database}}.charges
 -- All but session_id and period are the same within a session; as keys they let a filter reach the primary key.
-GROUP BY session_id, period, charge_point, connector, location, tariff, currency
+GROUP BY session_id, period, charge_point, connector, location, tariff, currency, tier

@@ -63,7 +63,7 @@ func fileRate(ctx context.Context, std stdio, cfg file.Config, options reference
 	if err != nil {
 		return err
 	}
-	ref := engine.NewReference(reference.Decode)
+	ref := engine.NewReference(reference.Decode, nil)
 	if err := ref.Follow(ctx, log, from); err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func TestReferenceLoad(t *testing.T) {
 
 	// The engine reads all of it: the installation first, then what was published.
 	err := withKafka(t.Context(), s.cfg, slog.New(slog.DiscardHandler), func(client *kafka.Client) error {
-		ref := engine.NewReference(reference.Decode)
+		ref := engine.NewReference(reference.Decode, nil)
 		if err := ref.Follow(t.Context(), client, s.cfg.Kafka.ReferenceTopic); err != nil {
 			return err
 		}

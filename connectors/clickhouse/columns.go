@@ -141,6 +141,7 @@ func chargeList() []column[chargeColumns] {
 		{"location", typeLow, func(c *cc) any { return c.rows.Location }},
 		{"tariff", typeLow, func(c *cc) any { return c.rows.Tariff }},
 		{"currency", typeLow, func(c *cc) any { return c.rows.Currency }},
+		{"tier", typeLow, func(c *cc) any { return c.rows.Tier }},
 		{"kind", typeKind, func(c *cc) any { return c.kind }},
 		{"dimension", typeDimension, func(c *cc) any { return c.dimension }},
 		{"split", typeSplit, func(c *cc) any { return c.split }},

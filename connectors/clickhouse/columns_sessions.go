@@ -1,6 +1,9 @@
 package clickhouse
 
 import (
+	"encoding/hex"
+	"unsafe"
+
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/rating"
 )
@@ -23,6 +26,9 @@ type sessionColumns struct {
 	incl                                []int64
 	overflow                            []bool
 	flags                               []uint32
+
+	pseudonym []string // hex
+	hex       []byte   // what they lie in
 }
 
 // set takes the rows apart. They belong to the caller, who may not change them until release.
@@ -35,6 +41,7 @@ func (c *sessionColumns) set(p engine.Partition, first int64, r *engine.SessionR
 	c.excl.values, c.excl.null = resize(c.excl.values, n), resize(c.excl.null, n)
 	c.reserved, c.incl = resize(c.reserved, n), resize(c.incl, n)
 	c.overflow, c.flags = resize(c.overflow, n), resize(c.flags, n)
+	c.pseudonyms(r)
 	for i := range r.Total {
 		t := &r.Total[i]
 		c.energy[i], c.charging[i], c.parking[i], c.reserved[i] = t.EnergyMwh, t.ChargingMs, t.ParkingMs, t.ReservationMs
@@ -48,6 +55,19 @@ func (c *sessionColumns) set(p engine.Partition, first int64, r *engine.SessionR
 			c.last[i] = r.StartMs[i]
 		}
 		c.status[i], c.flags[i] = int8(r.Status[i]), uint32(r.Flags[i])
+	}
+}
+
+// pseudonyms writes the pseudonyms of tokens as 32 hex digits; nothing where there is no token.
+func (c *sessionColumns) pseudonyms(r *engine.SessionRows) {
+	const digits = 32
+	c.pseudonym, c.hex = resize(c.pseudonym, len(r.TokenKey)), resize(c.hex, digits*len(r.TokenKey))
+	for i, key := range r.TokenKey {
+		if c.pseudonym[i] = ""; key != 0 {
+			text := c.hex[digits*i:][:digits]
+			hex.Encode(text, r.Pseudonym[i][:])
+			c.pseudonym[i] = unsafe.String(&text[0], digits)
+		}
 	}
 }
 
@@ -72,6 +92,10 @@ func sessionList() []column[sessionColumns] {
 		{"tariff", typeLow, func(c *cc) any { return c.rows.Tariff }},
 		{"tariff_offset", typeInt, func(c *cc) any { return c.tariffOffset }},
 		{"currency", typeLow, func(c *cc) any { return c.rows.Currency }},
+		{"token_pseudonym", "String", func(c *cc) any { return c.pseudonym }},
+		{"token_key_id", "UInt32", func(c *cc) any { return c.rows.TokenKey }},
+		{"contract", "String", func(c *cc) any { return c.rows.Contract }},
+		{"tier", typeLow, func(c *cc) any { return c.rows.Tier }},
 		{"status", typeStatus, func(c *cc) any { return c.status }},
 		{"held_reason", "String", func(c *cc) any { return c.rows.HeldReason }},
 		{"start_time", typeTime, func(c *cc) any { return c.rows.StartMs }},

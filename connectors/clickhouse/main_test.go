@@ -212,10 +212,14 @@ func makeCharges(n, firstPosition int, seed uint64) *engine.ChargeRows {
 		rows.Location = append(rows.Location, "NL*WTL*SITE"+strconv.Itoa(session%100))
 		rows.Tariff = append(rows.Tariff, "NL*WTL*T"+strconv.Itoa(session%7))
 		rows.Currency = append(rows.Currency, "EUR")
+		rows.Tier = append(rows.Tier, tiers[session%len(tiers)])
 		rows.Charge = append(rows.Charge, c)
 	}
 	return rows
 }
+
+// tiers of drivers in rows of the tests; the first has no token.
+var tiers = [...]string{"", "member", "fleet"}
 
 // makeSessions makes a version of each of n sessions.
 func makeSessions(n, offset int) *engine.SessionRows {
@@ -231,6 +235,8 @@ func makeSessions(n, offset int) *engine.SessionRows {
 		rows.TariffFrom = append(rows.TariffFrom, 40+int64(i%7))
 		rows.Currency = append(rows.Currency, "EUR")
 		rows.Zone = append(rows.Zone, "Europe/Amsterdam")
+		rows.Tier, rows.TokenKey = append(rows.Tier, tiers[i%len(tiers)]), append(rows.TokenKey, uint32(i%len(tiers)))
+		rows.Pseudonym, rows.Contract = append(rows.Pseudonym, sessionID(i)), append(rows.Contract, "NL-WTL-C"+strconv.Itoa(i))
 		rows.Status = append(rows.Status, engine.StatusActive)
 		rows.StartMs = append(rows.StartMs, november+int64(i)*1000)
 		rows.LastMs = append(rows.LastMs, november+int64(i)*1000+int64(offset))

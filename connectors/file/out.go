@@ -20,7 +20,7 @@ const groupRows = 128 << 10
 // VersionKey and Version say in the metadata of a written file which columns it has.
 const (
 	VersionKey = "wattline.rated.version"
-	Version    = "1"
+	Version    = "2"
 )
 
 // table writes the rows T to one file, *.part until finish.

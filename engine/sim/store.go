@@ -51,6 +51,7 @@ type charge struct {
 	location    string
 	tariff      string
 	currency    string
+	tier        string
 	charge      rating.Charge
 }
 
@@ -64,7 +65,8 @@ type version struct {
 	transaction                           string
 	location, tariff                      string
 	tariffFrom                            int64
-	currency, zone                        string
+	currency, zone, contract, tier        string
+	driver                                rating.Pseudonym
 	status                                engine.SessionStatus
 	startMs, lastMs, startMwh, lastMwh    int64
 	total                                 rating.Total
@@ -94,7 +96,7 @@ func chargesOf(r *engine.ChargeRows) []charge {
 	out := make([]charge, len(r.Position))
 	for i := range out {
 		out[i] = charge{
-			r.Month, r.Position[i], r.Line[i], r.SessionID[i], r.ChargePoint[i], r.Connector[i], r.Location[i], r.Tariff[i], r.Currency[i], r.Charge[i],
+			r.Month, r.Position[i], r.Line[i], r.SessionID[i], r.ChargePoint[i], r.Connector[i], r.Location[i], r.Tariff[i], r.Currency[i], r.Tier[i], r.Charge[i],
 		}
 	}
 	return out
@@ -110,7 +112,8 @@ func versionsOf(r *engine.SessionRows) []version {
 			currency: r.Currency[i], zone: r.Zone[i], status: r.Status[i], startMs: r.StartMs[i], lastMs: r.LastMs[i],
 			startMwh: r.StartMwh[i], lastMwh: r.LastMwh[i], total: r.Total[i], accruedExcl: r.AccruedExcl[i],
 			accruedIncl: r.AccruedIncl[i], firstOffset: r.FirstOffset[i], flags: r.Flags[i], readings: r.Readings[i],
-			heldReason: r.HeldReason[i],
+			heldReason: r.HeldReason[i], driver: r.Driver(i),
+			contract: strings.Clone(r.Contract[i]), tier: r.Tier[i],
 		}
 	}
 	return out

@@ -31,7 +31,7 @@ func (b book) ReadLog(_ context.Context, topic string, partition int32, from int
 
 // checkLedger compares what is there with what the log says must be there (W4).
 func (w *world) checkLedger() {
-	ref := engine.NewReference(w.in.decodeReference)
+	ref := engine.NewReference(w.in.decodeReference, nil)
 	if err := ref.Follow(context.Background(), book{w}, referenceTopic); err != nil {
 		w.fail("the reference log can not be read: %v", err)
 		return

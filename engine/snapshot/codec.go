@@ -15,7 +15,7 @@ import (
 // Version is the format that Append writes.
 const Version = 2
 
-// versionBefore is the one that Decode takes, too: without sheets and periods.
+// versionBefore is the one that Decode takes, too: without drivers, tiers, sheets and periods.
 const versionBefore = 1
 
 // ErrCorrupt marks bytes that no Append made.
@@ -81,6 +81,7 @@ func (w *writer) parts(p *Parts) {
 		w.str(st.Places[i].Connector)
 	})
 	each(w, len(st.Plans), func(i int) { w.plan(&st.Plans[i]) })
+	each(w, len(st.Tiers), func(i int) { w.str(st.Tiers[i]) })
 	each(w, p.NumSessions, func(i int) { w.session(p.Session(i)) })
 	each(w, p.NumWindows, func(i int) { w.window(p.Window(i)) })
 	each(w, p.NumSheets, func(i int) { w.sheet(p.Sheet(i)) })
@@ -121,9 +122,9 @@ func (w *writer) checksum() uint32 { return crc32.Update(w.sum, castagnoliTable(
 // sizeHint is about how many bytes st takes, rather more than less: a buffer that grows by appending is copied, and
 // left to the garbage collector, several times over.
 func sizeHint(st *State) int {
-	const ids, window, start, held = 64, 65 * 4, minStart + 40, 64
+	const ids, window, start, held = 64, 65 * 4, minStart + 64, 64
 	n := 256 + len(st.Names)*4 + len(st.Places)*ids + len(st.Plans)*2*ids + len(st.Windows)*window +
-		len(st.Connectors)*minConnector + len(st.Starts)*start + len(st.Sessions)*(minSession+rating.StateBytes+16) +
+		len(st.Connectors)*minConnector + len(st.Starts)*start + len(st.Sessions)*(minSession+rating.StateBytes+32) +
 		len(st.Sheets)*(minSheet+16) + len(st.Periods)*minPeriod
 	for _, s := range st.Names {
 		n += len(s)
@@ -164,6 +165,9 @@ func (r *reader) state() *State {
 	st.Names = list(r, 4, r.str)
 	st.Places = list(r, 16, func() Place { return Place{r.i64(), r.str(), r.str()} })
 	st.Plans = list(r, 24, r.plan)
+	if r.version != versionBefore {
+		st.Tiers = list(r, 4, r.str)
+	}
 	st.Sessions = r.sessions()
 	st.Windows = list(r, 260, r.window)
 	if r.version == versionBefore {

@@ -7,7 +7,7 @@ import (
 )
 
 // Least encoded sizes, which bound what a list may claim. A Session is that plus its pricing state, which is
-// at least a version byte.
+// at least a version byte. Version 2 has a byte more for sessions and starts.
 const (
 	minSession   = 16 + 1 + 1 + 15*8 + 7*4 + 4 + 4 + 4 // of the version before: 4 less
 	minConnector = 4 + 4 + 4 + 1 + 8 + 16 + 16 + 8 + 8
@@ -37,6 +37,40 @@ func (w *writer) session(s *Session) {
 	b = append(b, s.PendState)
 	b = append(b, s.TxLen)
 	w.b = append(b, s.Transaction()...)
+	w.driver(&s.Driver)
+}
+
+func (w *writer) driver(d *Driver) {
+	w.bool(d.KeyID != 0)
+	if d.KeyID == 0 {
+		return
+	}
+	w.u32(d.KeyID)
+	w.b = append(w.b, d.Value[:]...)
+	w.u32(d.Tier)
+	w.u8(d.ContractLen)
+	w.b = append(w.b, d.Contract()...)
+}
+
+func (r *reader) driver(d *Driver) {
+	if !r.pseudonym(&d.KeyID, d.Value[:]) {
+		return
+	}
+	d.Tier = r.u32()
+	d.ContractLen = r.short(d.ContractID[:])
+}
+
+// pseudonym reads a key's id and the pseudonym that it made, if they are there.
+func (r *reader) pseudonym(keyID *uint32, value []byte) bool {
+	if r.version == versionBefore || !r.bool() {
+		return false
+	}
+	*keyID = r.u32()
+	copy(value, r.take(len(value)))
+	if *keyID == 0 {
+		r.fail("a pseudonym of no key")
+	}
+	return true
 }
 
 // session reads one into s, which is empty.
@@ -73,6 +107,7 @@ func (r *reader) session(s *Session) {
 	s.Connector = int32(le.Uint32(b[4*4:]))
 	s.Status, s.Pend, s.PendState = r.u8(), r.u8(), r.u8()
 	s.TxLen = r.short(s.Tx[:])
+	r.driver(&s.Driver)
 	if s.Priced() != priced {
 		r.fail("a session that is priced without a plan, or the other way round")
 	}
@@ -149,6 +184,11 @@ func (w *writer) start(s *Start) {
 	w.u32(s.Flags)
 	w.u8(s.MessageLen)
 	w.b = append(w.b, s.MessageID[:s.MessageLen]...)
+	w.bool(s.KeyID != 0)
+	if s.KeyID != 0 {
+		w.u32(s.KeyID)
+		w.b = append(w.b, s.Pseudonym[:]...)
+	}
 }
 
 func (r *reader) start() Start {
@@ -157,6 +197,7 @@ func (r *reader) start() Start {
 		State: r.u8(), Flags: r.u32(),
 	}
 	s.MessageLen = r.short(s.MessageID[:])
+	r.pseudonym(&s.KeyID, s.Pseudonym[:])
 	return s
 }
 

@@ -77,16 +77,24 @@ func small(p *rating.Plan) *State {
 		Rate: rating.State{FirstMs: 1, StartMs: 1, StartMwh: 2, PrevMs: 1, PrevMwh: 2, LastMs: 3, LastMwh: 4, Charge: rating.StateCharging},
 	}
 	held.Tx[0] = 'h'
+	held.Driver.Set(rating.Pseudonym{KeyID: 77, Value: [16]byte{0xd, 15: 0xe}})
+	live.Driver.Set(rating.Pseudonym{KeyID: 1 << 31, Value: [16]byte{0xf, 15: 0x1}})
+	live.Driver.Tier = 1
+	live.Driver.SetContract("NL-WTL-C1")
 	early := Session{ // has a plan, and no register value yet
 		Key: Key{4, 0}, LastSeq: 0, EndMs: rating.Unknown, ChargePoint: 1, Place: 1, Plan: 1, Connector: 1, Status: 2,
 		Rate: rating.State{FirstMs: 1, StartMs: 1, LastMs: 1, LastMwh: rating.Unknown},
 	}
 	start := Start{Connector: 2, AtMs: 1, RegisterMwh: rating.Unknown, RecordMs: 3, Offset: 4, MessageLen: 3, State: 1, Flags: 4}
 	copy(start.MessageID[:], "m-1")
+	start.KeyID, start.Pseudonym = 78, [16]byte{0xa, 15: 0xb}
+	plain := start
+	plain.KeyID, plain.Pseudonym = 0, [16]byte{}
 	return &State{
 		Topic: "readings", Partition: 3, NextOffset: 1000, WatermarkMs: 1_750_000_100_000, TickMinute: 29_166_668, BookOffset: 9, RatingVersion: 1,
 		Names: []string{"", "CP1", "CP2"}, Places: []Place{{}, {Offset: 2, UID: "CP1", Connector: "1"}},
 		Plans:    []Plan{{}, {CountryCode: "NL", PartyID: "WTL", ID: "T1", Offset: 1, Zone: "Europe/Amsterdam"}},
+		Tiers:    []string{"", "member"},
 		Sessions: []Session{live, held, early}, Windows: []Window{{Seen: [64]uint32{3, 5}, Next: 2}},
 		Sheets:  []Sheet{{Costs: [NumCosts]Cost{CostEnergy: {16, 17}, CostParking: {-1, 0}}, Periods: 2, Last: 4, Flags: SheetTrimmed}},
 		Periods: []Period{{1_750_000_000_000, 1_234_567<<2 | int64(PhaseParking)}, NewPeriod(1_750_000_060_000, PhaseReserved)},
@@ -95,7 +103,7 @@ func small(p *rating.Plan) *State {
 			{ChargePoint: 1, Number: 1, Status: 1, StatusMs: 9, Live: Key{4, 0}, Ended: Key{8, 8}, EndedFromMs: 6, EndedMs: 7},
 			{ChargePoint: 1, Number: 2, Next: 1, StatusMs: rating.Unknown, Live: Key{1, 2}},
 		},
-		Starts: []Start{start},
+		Starts: []Start{start, plain},
 		Held: []Held{{
 			Key: Key{1, 3}, Reason: "charge point or connector unknown", Ended: true, Provisional: true,
 			Points:  []rating.Point{{AtMs: 1, RegisterMwh: 2, PowerMicroW: rating.Unknown, CurrentNanoA: 4, State: rating.StateCharging}},
@@ -127,6 +135,10 @@ func random(p *rating.Plan, seed uint64) *State {
 		st.Connectors = append(st.Connectors, Connector{rnd.Uint32(), rnd.Int32(), rnd.Uint32(), uint8(rnd.Uint32()), num(), key(), key(), num(), num()})
 		x := Start{Connector: rnd.Uint32(), AtMs: num(), RegisterMwh: num(), RecordMs: num(), Offset: num(), State: uint8(rnd.Uint32()), Flags: rnd.Uint32()}
 		x.MessageLen = uint8(copy(x.MessageID[:], text(MaxTransaction)))
+		if rnd.IntN(2) == 0 {
+			x.KeyID, x.Pseudonym = 1+rnd.Uint32N(9), [16]byte{uint8(rnd.Uint32())}
+		}
+		st.Tiers = append(st.Tiers, text(36))
 		st.Starts = append(st.Starts, x)
 		var w Window
 		for i := range w.Seen {
@@ -148,6 +160,11 @@ func random(p *rating.Plan, seed uint64) *State {
 			Status: uint8(rnd.Uint32()), Pend: uint8(rnd.IntN(2)), PendState: uint8(rnd.IntN(7)),
 		}
 		s.TxLen = uint8(copy(s.Tx[:], text(MaxTransaction)))
+		if rnd.IntN(2) == 0 {
+			s.Driver.Set(rating.Pseudonym{KeyID: 1 + rnd.Uint32N(9), Value: [16]byte{uint8(rnd.Uint32())}})
+			s.Driver.Tier = rnd.Uint32N(3)
+			s.Driver.SetContract(text(36))
+		}
 		switch rnd.IntN(3) {
 		case 0:
 			s.Plan, s.Rate = 1+rnd.Uint32N(100), priced(p, rnd, rnd.IntN(20))
@@ -220,6 +237,10 @@ func TestVersionBefore(t *testing.T) {
 	}
 	want := small(plan(t))
 	want.Sheets, want.Periods = []Sheet{{Flags: SheetPartial}}, nil
+	want.Tiers, want.Starts = nil, want.Starts[1:]
+	for i := range want.Sessions {
+		want.Sessions[i].Driver = Driver{}
+	}
 	if diff := cmp.Diff(want, got, states...); diff != "" {
 		t.Error(diff)
 	}
@@ -371,7 +392,12 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got := Append(nil, st); body[0] == Version && !bytes.Equal(got, b) {
+		if body[0] == versionBefore {
+			back, err := Decode(Append(nil, st))
+			if diff := cmp.Diff(st, back, states...); err != nil || diff != "" {
+				t.Fatalf("a state of the version before is another one when it was written: %v %s", err, diff)
+			}
+		} else if got := Append(nil, st); !bytes.Equal(got, b) {
 			t.Fatalf("bytes are taken that Append does not make:\n%x\n%x", b, got)
 		}
 		if n, most := allocated(b), uint64(20*len(b)+100_000); n > most {

@@ -65,10 +65,37 @@ type Session struct {
 	Window      uint32 // index in Windows + 1; 0: has none (its protocol has sequence numbers)
 	Sheet       uint32 // index in Sheets + 1; 0: it has no rows yet
 	Connector   int32
+	Driver      Driver
 	PendState   uint8
 	TxLen       uint8
 	Tx          [MaxTransaction]byte
 	_           [14]byte
+}
+
+// Driver is what a session keeps of who charges.
+type Driver struct {
+	KeyID       uint32 // of the key that made Value; 0: no token is known, and the rest is empty
+	Tier        uint32 // index in Tiers; 0: none
+	Value       [16]byte
+	ContractLen uint8
+	ContractID  [rating.MaxContractID]byte
+}
+
+// Pseudonym is that of the token.
+func (d *Driver) Pseudonym() rating.Pseudonym {
+	return rating.Pseudonym{KeyID: d.KeyID, Value: d.Value}
+}
+
+// Set notes the pseudonym of a token.
+func (d *Driver) Set(p rating.Pseudonym) { d.KeyID, d.Value = p.KeyID, p.Value }
+
+// Contract returns the bytes of the contract's id, valid as long as d is; none when it has no contract.
+func (d *Driver) Contract() []byte { return d.ContractID[:d.ContractLen] }
+
+// SetContract notes the id of a contract.
+func (d *Driver) SetContract(id string) {
+	d.ContractID = [rating.MaxContractID]byte{}
+	d.ContractLen = uint8(copy(d.ContractID[:], id))
 }
 
 // Transaction returns the id's bytes, valid as long as s is.
@@ -107,6 +134,8 @@ type Start struct {
 	MessageLen  uint8
 	State       uint8
 	Flags       uint32
+	KeyID       uint32 // of Pseudonym; 0: it had no token
+	Pseudonym   [16]byte
 }
 
 // Place is where a session is charged, as of one version of its location.
@@ -154,6 +183,7 @@ type State struct {
 	Names      []string // charge points; index 0 is unused
 	Places     []Place  // index 0 is unused
 	Plans      []Plan   // index 0 is unused
+	Tiers      []string // index 0 is unused
 	Sessions   []Session
 	Windows    []Window
 	Sheets     []Sheet     // in the order of their sessions

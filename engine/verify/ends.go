@@ -104,4 +104,6 @@ type Ends struct {
 	Topic     Topic
 	Decoders  engine.Decoders
 	Reference engine.DecodeReference
+	// Tokens makes the pseudonyms of the reference log; nil where it names no keys of them.
+	Tokens engine.Tokens
 }

@@ -84,7 +84,7 @@ type run struct {
 func Run(ctx context.Context, cfg Config, ends Ends) (*Report, error) {
 	cfg = cfg.withDefaults()
 	v := &run{
-		cfg: cfg, ends: ends, ref: engine.NewReference(ends.Reference), kept: map[string]int{},
+		cfg: cfg, ends: ends, ref: engine.NewReference(ends.Reference, ends.Tokens), kept: map[string]int{},
 		report: &Report{Seed: cfg.Seed, Skipped: map[string]int64{}, Found: map[Check]int64{}, Findings: []Finding{}},
 	}
 	var err error

@@ -17,6 +17,14 @@ func Decode(key, value []byte) (engine.ReferenceRecord, error) {
 		return engine.ReferenceRecord{TariffKey: r.TariffKey, Tariff: r.Tariff, TariffGone: r.Tariff == nil}, nil
 	case ocpi.ReferenceLocation:
 		return engine.ReferenceRecord{LocationKey: r.LocationKey, Location: r.Location, LocationGone: r.Location == nil}, nil
+	case ocpi.ReferenceContract:
+		return engine.ReferenceRecord{Pseudonym: r.Pseudonym, Contract: r.Contract, ContractGone: r.Contract == nil}, nil
+	case ocpi.ReferenceTier:
+		return engine.ReferenceRecord{TierKey: r.TierKey, Tier: r.Tier, TierGone: r.Tier == nil}, nil
+	case ocpi.ReferenceDefault:
+		return engine.ReferenceRecord{LocationKey: r.LocationKey, Default: r.Default, DefaultGone: r.Default == nil}, nil
+	case ocpi.ReferenceTokens:
+		return engine.ReferenceRecord{TokenKeys: r.TokenKeys}, nil
 	case ocpi.ReferenceInstallation:
 		k := engine.HashKey(r.HashKey)
 		return engine.ReferenceRecord{HashKey: &k}, nil

@@ -27,18 +27,24 @@ const (
 // ReferenceVersion leads the value of every record of the reference log (docs/formats/reference.md).
 const ReferenceVersion = 1
 
-// Reference is a record of the reference log: a version of a tariff or location, its withdrawal, or the key of the
-// installation.
+// Reference is a record of the reference log: a version of a tariff, location, contract, tier or default, its
+// withdrawal, the key of the installation, or the keys of pseudonyms.
 type Reference struct {
 	Kind ReferenceKind // "" for one that this release skips
 	By   string        // who published it, for people
 	AtMs int64         // when, ms since 1970 UTC, for people: what counts is the offset
 
 	TariffKey   rating.TariffKey
-	Tariff      *rating.Tariff // nil: withdrawn
-	LocationKey rating.LocationKey
-	Location    *rating.Location // nil: withdrawn
-	HashKey     [16]byte         // of an installation: keys the hash that is a session's identity
+	Tariff      *rating.Tariff     // nil: withdrawn
+	LocationKey rating.LocationKey // also of a default, whose ID may be empty
+	Location    *rating.Location   // nil: withdrawn
+	Pseudonym   rating.Pseudonym   // of a contract
+	Contract    *rating.Contract   // nil: withdrawn
+	TierKey     rating.TierKey
+	Tier        *rating.Tier       // nil: withdrawn
+	Default     []rating.TariffKey // nil: withdrawn
+	TokenKeys   *rating.TokenKeys
+	HashKey     [16]byte // of an installation: keys the hash that is a session's identity
 }
 
 // ErrReference marks records that are not of the reference log's format.
@@ -52,6 +58,10 @@ type referenceValue struct {
 	Tariff   json.RawMessage `json:"tariff,omitempty"`
 	Location json.RawMessage `json:"location,omitempty"`
 	HashKey  string          `json:"hash_key,omitempty"`
+	Contract json.RawMessage `json:"contract,omitempty"`
+	Tier     json.RawMessage `json:"tier,omitempty"`
+	Default  json.RawMessage `json:"default,omitempty"`
+	Tokens   json.RawMessage `json:"tokens,omitempty"`
 }
 
 // AppendReference appends key and value of r to the two slices and returns them longer; a withdrawal has the value
@@ -73,6 +83,8 @@ func AppendReference(key, value []byte, r *Reference) (newKey, newValue []byte, 
 	case ReferenceInstallation:
 		v.HashKey = hex.EncodeToString(r.HashKey[:])
 		return append(key, ReferenceInstallation...), appendReferenceValue(value, &v), nil
+	case ReferenceContract, ReferenceTier, ReferenceDefault, ReferenceTokens:
+		return appendDriver(key, value, r, &v)
 	default:
 		return key, value, fmt.Errorf("%w: kind %q", ErrReference, r.Kind)
 	}
@@ -120,14 +132,18 @@ func DecodeReference(key, value []byte) (Reference, error) {
 		if string(key) != kind || value == nil {
 			return Reference{}, fmt.Errorf("%w: key %q with %d bytes is no installation", ErrReference, key, len(value))
 		}
+	case ReferenceContract, ReferenceTier, ReferenceDefault, ReferenceTokens:
+		if err := r.driverKey(rest); err != nil {
+			return Reference{}, err
+		}
+		if value == nil && r.Kind != ReferenceTokens {
+			return r, nil
+		}
 	default:
 		return Reference{}, nil
 	}
 	if len(value) == 0 || value[0] != ReferenceVersion {
 		return Reference{}, fmt.Errorf("%w: key %q: version byte %.1q, this release reads %d", ErrReference, key, value, ReferenceVersion)
-	}
-	if c := (canon{src: value[1:]}); r.Kind == ReferenceLocation && c.location(&r) {
-		return r, nil
 	}
 	if err := r.decode(value[1:]); err != nil {
 		return Reference{}, fmt.Errorf("key %q: %w", key, err)
@@ -153,6 +169,8 @@ func (r *Reference) decode(text []byte) error {
 		return r.decodeTariff(v.Tariff)
 	case ReferenceLocation:
 		return r.decodeLocation(v.Location)
+	case ReferenceContract, ReferenceTier, ReferenceDefault, ReferenceTokens:
+		return r.decodeDriver(&v)
 	}
 	b, err := hex.DecodeString(v.HashKey)
 	if err != nil || len(b) != len(r.HashKey) {
