@@ -12,21 +12,6 @@ import (
 	"github.com/wattline/wattline/internal/rejects"
 )
 
-func configCheckCommand() command {
-	c := command{name: "config check", args: "[--config FILE]", summary: "Say every fault of the configuration, with its path"}
-	c.run = func(_ context.Context, std stdio, args []string) int {
-		return withConfig(std, c, args, "Reads the file and the environment. Exit: 0 no fault, 1 a fault, 2 a wrong command line.", nil, func(cfg *config.Config) int {
-			if err := checkPackages(cfg); err != nil {
-				fmt.Fprintf(std.err, "wattline config check: configuration:\n%v\n", err)
-				return exitFault
-			}
-			fmt.Fprintln(std.out, "no fault")
-			return exitOK
-		})
-	}
-	return c
-}
-
 func configShowCommand() command {
 	c := command{name: "config show", args: "[--config FILE]", summary: "Print the values that hold, with unit, default, and where each came from"}
 	c.run = func(_ context.Context, std stdio, args []string) int {

@@ -137,21 +137,21 @@ func TestConfigCommands(t *testing.T) {
 			}
 		}
 	}
-	f("config check --config FILE0", "kafka:\n  session_timeout: 3x\n  grup: a\n", exitFault,
+	f("config check --offline --config FILE0", "kafka:\n  session_timeout: 3x\n  grup: a\n", exitFault,
 		`kafka.session_timeout: "3x" is not a duration`, "line 2", "did you mean kafka.group?", "line 3")
-	f("config check --config FILE0", "kafka:\n  session_timeout: 40s\n", exitOK, "no fault")
-	f("config check --config FILE0", "clickhouse:\n  database: 'a b'\n", exitFault, "a b")
-	f("config check --config FILE0", "kafka: {tls: true, brokers: a:1, tls_ca_file: /nonexistent}\n", exitFault, "kafka.tls_ca_file")
+	f("config check --offline --config FILE0", "kafka:\n  session_timeout: 40s\n", exitOK, "no fault")
+	f("config check --offline --config FILE0", "clickhouse:\n  database: 'a b'\n", exitFault, "a b")
+	f("config check --offline --config FILE0", "kafka: {tls: true, brokers: a:1, tls_ca_file: /nonexistent}\n", exitFault, "kafka.tls_ca_file")
 	f("config show --config FILE0", "kafka:\n  session_timeout: 40s\n", exitOK, "session_timeout: 40s", "line 2", "WATTLINE_KAFKA_SESSION_TIMEOUT")
 	f("config show --config /nonexistent", "", exitFault, "/nonexistent")
 	f("config show x", "", exitUsage, "no argument \"x\"")
-	f("config check --config FILE0", "clickhouse: {addr: [localhost:1], password_file: /nonexistent}\n", exitOK, "no fault")
+	f("config check --offline --config FILE0", "clickhouse: {addr: [localhost:1], password_file: /nonexistent}\n", exitOK, "no fault")
 	f("config show --config FILE0", "clickhouse: {addr: [localhost:1], password: hush}\n", exitOK, "# password: (set, not shown)")
 	f("run --config FILE0", "http: {addr: x}\n", exitFault, "http.addr")
 	f("run --config FILE0", "kafka: {brokers: 'a:1'}\n", exitFault, "kafka.brokers", "kafka.insecure")
 	// What is allowed though it is not safe is said at every start, whatever the log's level.
-	f("config check --config FILE0", "kafka: {brokers: 'a:1', insecure: true}\nlog: {level: error}\n", exitOK, "no fault", "level=WARN msg=insecure", "kafka.insecure is set")
-	f("config check --config FILE0", "http: {tls_cert_file: /nonexistent, tls_key_file: /nonexistent}\n", exitFault, "http.tls_cert_file")
+	f("config check --offline --config FILE0", "kafka: {brokers: 'a:1', insecure: true}\nlog: {level: error}\n", exitOK, "no fault", "level=WARN msg=insecure", "kafka.insecure is set")
+	f("config check --offline --config FILE0", "http: {tls_cert_file: /nonexistent, tls_key_file: /nonexistent}\n", exitFault, "http.tls_cert_file")
 	f("version", "", exitOK, "rating version")
 }
 

@@ -83,7 +83,9 @@ func Markdown() string {
 Wattline reads one YAML file (` + "`--config FILE`, or the file that `WATTLINE_CONFIG` names" + `) and then the environment, which wins. Nothing has
 to be given: without addresses Kafka and ClickHouse run inside the process.
 
-- ` + "`wattline config check [--config FILE]`" + ` names every fault with its path and place. An unknown key is one.
+- ` + "`wattline config check [--config FILE]`" + ` names every fault with its path and place. An unknown key is one. Then it asks the
+  broker and the store (not with ` + "`--offline`" + `): topics, retention, timestamps, replicas, sizes of messages, how long offsets and
+  the tokens of inserts are kept, fsync, rights, versions and clocks; a line each, with what to do. ` + "`--json`" + ` for programs.
 - ` + "`wattline config show [--config FILE]`" + ` prints the values that hold, and where each came from. It is a configuration
   file itself.
 - Secrets come from the file, from a file of their own (` + "`..._file`" + `), or from the environment, never from flags.

@@ -70,6 +70,7 @@ func table() map[string]rule {
 		"deploy":               {why: "versions, sums and settings of the real parts, readable without Go"},
 		"internal/parts":       {imports: []string{"deploy"}, why: "gets, starts and stops the real parts; for cmd, bench and tests"},
 		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
+		"internal/checkup":     {exact: true, imports: []string{"connectors/kafka", "connectors/clickhouse"}, why: "what is wrong with a Kafka and a store, and what to do; for cmd"},
 		"internal/rejects":     {exact: true, imports: []string{"engine", "engine/reject"}, why: "keys of rejects, sealing on their way to Kafka, and what operators do with them; for cmd"},
 		"internal/reference":   {imports: []string{"engine", "rating/ocpi"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
