@@ -141,23 +141,34 @@ func kafkaWanted(cfg *config.Config) *checkup.Kafka {
 	return k
 }
 
+// runningStore is the configured store, else the embedded one of these data if it runs.
+func runningStore(cfg *config.Config) (at storeAt, running bool, err error) {
+	if len(cfg.ClickHouse.Addr) > 0 {
+		return storeAt{cfg.ClickHouse.Addr, cfg.ClickHouse.Password}, true, nil
+	}
+	addr, running := runningAddr(cfg, "store")
+	if !running {
+		return at, false, nil
+	}
+	text, err := os.ReadFile(filepath.Join(storeDir(cfg), "password"))
+	if err != nil {
+		return at, true, fmt.Errorf("read the embedded store's password: %w", err)
+	}
+	return storeAt{[]string{dialable(addr)}, secret.New(strings.TrimSpace(string(text)))}, true, nil
+}
+
 // checkStore asks the configured store, or the embedded one if it runs.
 func checkStore(ctx context.Context, cfg *config.Config, r *checkup.Report) {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
-	at := storeAt{cfg.ClickHouse.Addr, cfg.ClickHouse.Password}
-	if len(at.addrs) == 0 {
-		addr, running := runningAddr(cfg, "store")
-		if !running {
-			r.Add(checkup.Skip, "clickhouse", "clickhouse.addr is empty, and the embedded one does not run", "")
-			return
-		}
-		text, err := os.ReadFile(filepath.Join(storeDir(cfg), "password"))
-		if err != nil {
-			r.Add(checkup.Fail, "clickhouse", err.Error(), "run this as the user that runs the store")
-			return
-		}
-		at = storeAt{[]string{dialable(addr)}, secret.New(strings.TrimSpace(string(text)))}
+	at, running, err := runningStore(cfg)
+	switch {
+	case err != nil:
+		r.Add(checkup.Fail, "clickhouse", err.Error(), "run this as the user that runs the store")
+		return
+	case !running:
+		r.Add(checkup.Skip, "clickhouse", "clickhouse.addr is empty, and the embedded one does not run", "")
+		return
 	}
 	c, err := clickhouseConfig(cfg, at)
 	var store *clickhouse.Store

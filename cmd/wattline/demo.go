@@ -25,10 +25,11 @@ type demoOptions struct {
 	chargers int
 	dir      string
 	plain    bool
+	bill     bool
 }
 
 func demoCommand() command {
-	c := command{name: "demo", args: "[--speed N] [--chargers N] [--data DIR] [--plain]", summary: "Rate a simulated city, live, with everything that it needs in this process"}
+	c := command{name: "demo", args: "[--speed N] [--chargers N] [--data DIR] [--plain] [--bill]", summary: "Rate a simulated city, live, with everything that it needs in this process"}
 	c.run = func(ctx context.Context, std stdio, args []string) int {
 		fs := newFlags(std, c, "Starts an embedded Kafka and ClickHouse, publishes the city's tariffs and locations, sends its readings and rates\n"+
 			"them. Ctrl-C stops in order; the next start goes on where this one stopped, however it ended. WATTLINE_ variables\n"+
@@ -38,6 +39,7 @@ func demoCommand() command {
 		fs.IntVar(&o.chargers, "chargers", 2000, "`number` of charge points; the same at each start")
 		fs.StringVar(&o.dir, "data", filepath.Join("data", "demo"), "`folder` for everything; remove it to begin anew")
 		fs.BoolVar(&o.plain, "plain", false, "plain lines every few seconds, also on a terminal")
+		fs.BoolVar(&o.bill, "bill", false, "begin with the bill of a session; on a terminal the key b goes there and back, n to the next one")
 		rest, code, ok := parseFlags(fs, args)
 		if !ok {
 			return code

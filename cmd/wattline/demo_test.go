@@ -103,7 +103,7 @@ func (c *child) awaitBlocks(n int64) (got int64) {
 // TestDemo: a demo that was killed goes on where it was, nothing twice and nothing lost, and stops in order.
 func TestDemo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	args := []string{"demo", "--speed", "900", "--chargers", "60", "--data", dir}
+	args := []string{"demo", "--speed", "900", "--chargers", "60", "--data", dir, "--bill"}
 	d := startChild(t, dir, "readings/s", args...)
 	before := d.awaitBlocks(200)
 	if err := d.cmd.Process.Kill(); err != nil {
@@ -115,6 +115,11 @@ func TestDemo(t *testing.T) {
 		t.Errorf("the reference was published again:\n%s", d.out.String())
 	}
 	d.awaitBlocks(before + 200)
+	await(t, "the bill of a session", func() bool { return strings.Contains(d.out.String(), "to pay if it ended now, ") }, d.out.String)
+	await(t, "the bill by its own command", func() bool {
+		code, out, _ := runCLI(t, []string{"bill", "--data", dir})
+		return code == exitOK && strings.Contains(out, "  start\n") && strings.Contains(out, "running, not in a row yet")
+	}, d.out.String)
 	d.stop()
 	if !strings.Contains(d.out.String(), "engine     stopped") {
 		t.Errorf("it did not stop in order:\n%s", d.out.String())

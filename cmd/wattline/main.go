@@ -46,6 +46,7 @@ func commands() []command {
 		loadCommand(),
 		leaveCommand(),
 		adoptCommand(),
+		billCommand(),
 		verifyCommand(),
 		rejectsListCommand(),
 		rejectsShowCommand(),

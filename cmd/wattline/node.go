@@ -369,8 +369,13 @@ func (n *node) serveAPI(context.Context) (string, func(context.Context) error, e
 	if err := securedAPI(n.cfg, n.log, &c); err != nil {
 		return "", nil, err
 	}
-	server := api.Serve(n.listener, c)
 	addr := n.listener.Addr().String()
+	if n.storeDir != "" { // the folder is ours
+		if err := noteAddr(n.cfg, "api", dialable(addr)); err != nil {
+			return "", nil, err
+		}
+	}
+	server := api.Serve(n.listener, c)
 	return n.apiScheme() + "://" + addr + n.moved("API", addr, n.cfg.HTTP.Addr), server.Close, nil
 }
 

@@ -40,7 +40,11 @@ type viewer struct {
 	rate        int64
 	simulatedMs int64
 	behind      time.Duration
-	told        int // notices shown in lines
+	told        int  // notices shown in lines
+	keys        bool // are read
+	billing     bool
+	billOf      *billed // whose bill is shown
+	billEnded   time.Time
 	totals      totals
 }
 
@@ -59,21 +63,26 @@ func (d *demo) watch(ctx context.Context) error {
 		return err
 	}
 	v := &viewer{d: d, reader: strings.TrimSpace(string(reader)), zones: map[string]*time.Location{}, last: time.Now()}
+	v.billing = d.o.bill
 	file, screen := isTerminal(d.std.out)
 	screen = screen && !d.o.plain
 	every := plainEvery
 	draw := v.plain
+	pressed := make(<-chan byte) // nothing, without a terminal
 	if screen {
 		every = drawEvery
-		s := liveview.NewScreen(d.std.out, func() (int, int) {
-			width, height, err := term.GetSize(int(file.Fd()))
-			if err != nil {
-				return 80, 24
-			}
-			return width, height
-		})
+		s := newScreen(d.std.out, file)
 		defer func() { _ = s.Close() }()
-		draw = s.Draw
+		var calm func()
+		pressed, calm = keys(d.std.in)
+		v.keys = pressed != nil
+		defer calm()
+		draw = func(ctx context.Context) error {
+			if v.billing {
+				return s.DrawLines(v.bill(ctx).Lines)
+			}
+			return s.Draw(v.frame(ctx))
+		}
 	} else {
 		for _, h := range v.hints(nil) {
 			fmt.Fprintln(d.std.out, h)
@@ -82,11 +91,15 @@ func (d *demo) watch(ctx context.Context) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		if err := draw(v.frame(ctx)); err != nil {
+		if err := draw(ctx); err != nil {
 			return fmt.Errorf("draw: %w", err)
 		}
 		select {
 		case <-tick.C:
+		case key := <-pressed:
+			if v.press(key) {
+				return nil
+			}
 		case <-ctx.Done():
 			return nil
 		case err := <-d.n.failed:
@@ -98,12 +111,17 @@ func (d *demo) watch(ctx context.Context) error {
 	}
 }
 
-// plain writes f as lines; notices are told once.
-func (v *viewer) plain(f *liveview.Frame) error {
+// plain writes a frame as lines, and the bill below if it was asked for; notices are told once.
+func (v *viewer) plain(ctx context.Context) error {
+	f := v.frame(ctx)
 	lines, total := v.d.notices.newest()
 	f.Warnings = lines[len(lines)-min(len(lines), total-v.told):]
 	v.told = total
-	for _, l := range f.Plain(80) {
+	show := f.Plain(80)
+	if v.billing {
+		show = append(show, v.bill(ctx).Plain(80)...)
+	}
+	for _, l := range show {
 		if _, err := fmt.Fprintln(v.d.std.out, l); err != nil {
 			return err
 		}
@@ -116,7 +134,7 @@ func (v *viewer) frame(ctx context.Context) *liveview.Frame {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	v.hear()
-	f := &liveview.Frame{Title: fmt.Sprintf("Wattline demo: %d charge points, %s", v.d.o.chargers, speedText(v.d.o.speed))}
+	f := &liveview.Frame{Title: fmt.Sprintf("Wattline demo: %d charge points, %s", v.d.o.chargers, speedText(v.d.o.speed)) + v.keyHint()}
 	v.stats(f)
 	if err := v.d.n.engine.Ready(); err != nil {
 		f.State = err.Error()

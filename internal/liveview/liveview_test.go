@@ -60,6 +60,37 @@ func TestLook(t *testing.T) {
 	golden(t, "plain-empty.txt", (&Frame{State: "not yet in the consumer group", Lag: -1}).Plain(80))
 }
 
+// bill has a line of every kind.
+func bill() *Bill {
+	return &Bill{
+		Title: "the bill of a session, live", Session: "765ddfae-5291-bca8-291b-c83bdca1b294", ChargePoint: "WTL-BER-00190/1", Tariff: "NL*WTL*DC-POWER", Status: "ACTIVE",
+		Since: "Mon 5 Jan 08:17:08", Last: "Mon 5 Jan 08:44:47", EnergyMwh: 48_264_023, Currency: "EUR", Incl: 45_053_353, Excl: 37_234_176, NoTax: true, Open: 3_100_001,
+		Rows: []BillLine{
+			{"08:17:08  start", "fee, 19 % tax", 1_190_000},
+			{"", "energy 12.345 kWh at 0.59 per kWh, 19 % tax", 8_667_000},
+			{"08:36:12  the price changes with the power", "energy 35.919 kWh at 0.79 per kWh, 19 % tax, and a text that is much too long for it", 33_767_000},
+			{"at the end", "lowered to the maximum price", -1_670_648},
+		},
+	}
+}
+
+// TestBill: amounts stand below each other and add up, and a low screen leaves out what is oldest.
+func TestBill(t *testing.T) {
+	golden(t, "bill.txt", bill().Lines(80, 50))
+	golden(t, "bill-13.txt", bill().Lines(80, 13))
+	golden(t, "bill-40.txt", bill().Plain(40))
+	done := bill()
+	done.Final, done.Open, done.Status, done.Note = true, 0, "COMPLETED", "a note"
+	golden(t, "bill-final.txt", done.Plain(80))
+	golden(t, "bill-none.txt", (&Bill{Title: "the bill of a session, live", Note: "a note"}).Lines(80, 24))
+	for height := 1; height < 20; height++ {
+		lines := bill().Lines(80, height)
+		if last := lines[len(lines)-1]; !strings.Contains(last, "37.2341") || height > 10 && len(lines) > height {
+			t.Errorf("%d lines of %d, the last: %s", len(lines), height, last)
+		}
+	}
+}
+
 // TestHeight: the usual terminal of 24 lines has room for everything, one of 12 for what is below the sessions.
 func TestHeight(t *testing.T) {
 	f := full()

@@ -27,12 +27,15 @@ func NewScreen(w io.Writer, size func() (width, height int)) *Screen {
 	return &Screen{w: w, size: size}
 }
 
-// Draw shows f in place of the frame before, in one write so that it does not flicker. What does not fit below is
-// left out.
-func (s *Screen) Draw(f *Frame) error {
+// Draw shows f in place of what was there before.
+func (s *Screen) Draw(f *Frame) error { return s.DrawLines(f.Lines) }
+
+// DrawLines shows what layOut gives for the size of the terminal, in one write so that it does not flicker. What does not
+// fit below is left out.
+func (s *Screen) DrawLines(layOut func(width, height int) []string) error {
 	width, height := s.size()
 	height = max(height-1, 1) // the cursor stands below
-	lines := f.Lines(max(width, 20), height)
+	lines := layOut(max(width, 20), height)
 	lines = lines[:min(len(lines), height)]
 	var b strings.Builder
 	if !s.drawn {
