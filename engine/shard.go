@@ -7,6 +7,7 @@ import (
 	"github.com/wattline/wattline/engine/book"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/internal/redact"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -201,7 +202,7 @@ func (s *shard) rateRecords(records []Record) {
 func (s *shard) decode(rec *Record) {
 	dec := s.decoders(s.partition.Topic, rec.ContentType)
 	if dec == nil {
-		s.reject(rec, 0, fmt.Sprintf("content-type %.100q is unknown", rec.ContentType))
+		s.refuse(rec, 0, fmt.Sprintf("content-type %.100q is unknown", rec.ContentType), true)
 		return
 	}
 	n := len(s.readings)
@@ -328,9 +329,12 @@ func (s *shard) one(r *rating.Reading, rec *Record, key snapshot.Key, hint uint3
 
 // check says why a reading can not be used, and mends what can be: "" is usable.
 func (s *shard) check(r *rating.Reading) string {
+	r.MessageID = redact.MessageID(r.MessageID)
 	switch {
 	case len(r.ChargePoint) == 0:
 		return "no charge point: neither in the message nor as the record's key"
+	case redact.CardNumber(r.ChargePoint) || redact.CardNumber(r.Transaction):
+		return "pan_like: an id may be the number of a payment card, which is not kept"
 	case len(r.ChargePoint) > MaxChargePoint:
 		return fmt.Sprintf("charge point of %d bytes, at most %d", len(r.ChargePoint), MaxChargePoint)
 	case s.parts.Hash != "" && s.parts.Of(r.ChargePoint) != s.partition.Number:
