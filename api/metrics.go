@@ -21,21 +21,24 @@ type metric struct {
 type collector struct {
 	health  Health
 	version string
+	around  Around
 	metrics []metric
 	halted  *prometheus.Desc
 	failing *prometheus.Desc
 	ready   *prometheus.Desc
 	end     endDescs
+	about   aroundDescs
 	build   *prometheus.Desc
 }
 
-func newCollector(health Health, version string) *collector {
+func newCollector(health Health, version string, around Around) *collector {
 	c := &collector{
-		health: health, version: version,
-		halted:  prometheus.NewDesc("wattline_halted_partitions", "1: the partition stands still until an operator acts; the reason is in the log and in /readyz.", []string{"topic", "partition"}, nil),
+		health: health, version: version, around: around,
+		halted:  prometheus.NewDesc("wattline_halted_partitions", "1: the partition stands still until an operator acts; the label says the page in docs/runbook, the log and /readyz the rest.", []string{"topic", "partition", "reason"}, nil),
 		failing: prometheus.NewDesc("wattline_failing_partitions", "1: the partition failed and is started again, less and less often; the reason is in the log and in /readyz.", []string{"topic", "partition"}, nil),
 		ready:   prometheus.NewDesc("wattline_ready", "1: in the consumer group, every partition rates, and every end works.", nil, nil),
 		end:     newEndDescs(),
+		about:   newAroundDescs(),
 		build:   prometheus.NewDesc("wattline_build_info", "1, with the version.", []string{"version"}, nil),
 	}
 	count := func(name, help string, value func(*engine.PartitionStats) int64) {
@@ -97,13 +100,14 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.ready
 	ch <- c.build
 	c.end.describe(ch)
+	c.about.describe(ch)
 }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range c.health.Stats() {
 		labels := []string{s.Partition.Topic, strconv.Itoa(int(s.Partition.Number))}
-		ch <- prometheus.MustNewConstMetric(c.halted, prometheus.GaugeValue, truth(s.Halted != ""), labels...)
+		ch <- prometheus.MustNewConstMetric(c.halted, prometheus.GaugeValue, truth(s.Halted != ""), append(labels, haltReason(&s))...)
 		if s.Halted != "" {
 			continue // it has no figures any more
 		}
@@ -118,6 +122,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, e := range c.health.Ends() {
 		c.end.collect(ch, &e)
 	}
+	c.about.collect(ch, &c.around)
 	ch <- prometheus.MustNewConstMetric(c.build, prometheus.GaugeValue, 1, c.version)
 }
 

@@ -76,6 +76,8 @@ type Config struct {
 	MaxStreams int
 	// Version is shown in wattline_build_info. Default: none.
 	Version string
+	// Around is shown in /metrics. Default: nothing.
+	Around Around
 	// Pprof serves /debug/pprof. Default false. It shows the program's memory: keep it inside.
 	Pprof bool
 	// TLS is what Serve encrypts with. Default: nil, plain text: keep it on this machine.
@@ -108,7 +110,7 @@ func newHandler(cfg Config) (http.Handler, *handler) {
 	h := &handler{cfg: cfg}
 	h.hub = newHub(&h.cfg)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(newCollector(cfg.Health, cfg.Version), collectors.NewGoCollector(),
+	registry.MustRegister(newCollector(cfg.Health, cfg.Version, cfg.Around), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/sessions/{id}", h.session)

@@ -159,6 +159,8 @@ func TestRunbook(t *testing.T) {
 	for _, fault := range ends.Faults()[1:] {
 		reasons = append(reasons, "store-"+string(fault))
 	}
+	alerts := alertPages(t)
+	reasons = append(reasons, alerts...)
 	slices.Sort(reasons)
 	reasons = slices.Compact(reasons)
 	if halts < 12 || len(reasons) < 12 {
@@ -177,7 +179,16 @@ func TestRunbook(t *testing.T) {
 	}
 	slices.Sort(linked)
 	if diff := cmp.Diff(reasons, linked); diff != "" {
-		t.Errorf("halts and the index: %s", diff)
+		t.Errorf("halts, states and alerts, and the index: %s", diff)
+	}
+	files, err := filepath.Glob("../docs/runbook/*.md")
+	if err != nil || len(files) < len(reasons) {
+		t.Errorf("%d pages for %d halts, states and alerts (%v)", len(files), len(reasons), err)
+	}
+	for _, file := range files {
+		if name := filepath.Base(file); name != "README.md" && !strings.Contains(string(index), "]("+name+")") {
+			t.Errorf("nothing leads to %s", name)
+		}
 	}
 	for _, r := range reasons {
 		page, err := os.ReadFile("../docs/runbook/" + r + ".md")
@@ -186,11 +197,17 @@ func TestRunbook(t *testing.T) {
 			continue
 		}
 		at := 0
-		title := "# Halt: "
-		if strings.HasPrefix(r, "store-") || strings.HasPrefix(r, "kafka-") {
+		title, safe := "# Halt: ", "\n"
+		switch {
+		case strings.HasPrefix(r, "store-") || strings.HasPrefix(r, "kafka-"):
 			title = "# State: "
+		case slices.Contains(alerts, r):
+			title, safe = "# Alert: ", "\n## What is safe\n"
 		}
-		for _, part := range []string{title + r + "\n", "\n## What it means\n", "\n## How it came\n", "\n## What to do\n\n1. ", "\n## What not to do\n\n- "} {
+		for _, part := range []string{
+			title + r + "\n", "\n## What it means\n", "\n## How it came\n", safe, "\n## What to do\n\n1. ", "\n## How to see that it is over\n\n",
+			"\n## What not to do\n\n- ",
+		} {
 			n := strings.Index(string(page)[at:], part)
 			if n < 0 {
 				t.Errorf("%s.md has no %q in its place", r, strings.TrimSpace(part))
@@ -199,4 +216,24 @@ func TestRunbook(t *testing.T) {
 			at += n
 		}
 	}
+}
+
+// alertPages are the pages that the alert rules lead to, but those of states.
+func alertPages(t *testing.T) []string {
+	t.Helper()
+	rules, err := os.ReadFile("../deploy/prometheus/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pages []string
+	for _, m := range regexp.MustCompile(`(?m)^ +runbook_url: '.*/docs/runbook/([^/]+)\.md'$`).FindAllStringSubmatch(string(rules), -1) {
+		if strings.HasPrefix(m[1], "store-") || strings.HasPrefix(m[1], "kafka-") {
+			continue
+		}
+		pages = append(pages, m[1])
+	}
+	if alerts := strings.Count(string(rules), "- alert: "); alerts < 12 || strings.Count(string(rules), "runbook_url: ") != alerts {
+		t.Errorf("%d alerts, %d pages", alerts, strings.Count(string(rules), "runbook_url: "))
+	}
+	return pages
 }

@@ -21,6 +21,7 @@ import (
 	kafkaembedded "github.com/wattline/wattline/connectors/kafka/embedded"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/machine"
 	"github.com/wattline/wattline/internal/parts"
 	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/internal/secret"
@@ -361,10 +362,11 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 	return fmt.Sprintf("%s as %s", n.cfg.Kafka.Group, n.id), func(within context.Context) error { return bounded(within, group.Close) }, nil
 }
 
-func (n *node) serveAPI(context.Context) (string, func(context.Context) error, error) {
+func (n *node) serveAPI(ctx context.Context) (string, func(context.Context) error, error) {
+	var clock machine.Clock
 	c := api.Config{
 		Sessions: n.engine, Health: n.engine, Version: version(), Pprof: n.cfg.HTTP.Pprof, Logger: n.log, Group: n.members, PartitionsOf: n.partitionsOf(),
-		Ended: n.store.Ended, MaxStreams: int(n.cfg.HTTP.Streams),
+		Ended: n.store.Ended, MaxStreams: int(n.cfg.HTTP.Streams), Around: n.around(&clock),
 	}
 	if err := securedAPI(n.cfg, n.log, &c); err != nil {
 		return "", nil, err
@@ -376,7 +378,13 @@ func (n *node) serveAPI(context.Context) (string, func(context.Context) error, e
 		}
 	}
 	server := api.Serve(n.listener, c)
-	return n.apiScheme() + "://" + addr + n.moved("API", addr, n.cfg.HTTP.Addr), server.Close, nil
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	go clock.Watch(watching, n.store.ClockAhead)
+	stop := func(within context.Context) error {
+		cancel()
+		return server.Close(within)
+	}
+	return n.apiScheme() + "://" + addr + n.moved("API", addr, n.cfg.HTTP.Addr), stop, nil
 }
 
 // runEngine lets the engine rate until it is stopped. It then closes its blocks and leaves its state on Kafka.

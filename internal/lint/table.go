@@ -78,6 +78,7 @@ func table() map[string]rule {
 		"internal/murmur2":     {exact: true, why: "the partition that Kafka's own producer gives a key"},
 		"internal/invariant":   {why: "bugs and assertions"},
 		"internal/secret":      {why: "a text that is never shown"},
+		"internal/machine":     {why: "how much memory the process may use, whose clock differs; for cmd, which is large"},
 		"internal/redact":      {exact: true, why: "no card number in what is shown or kept; for engine and cmd"},
 		"internal/certs":       {why: "TLS certificates: made, read, and what is wrong with them; for whoever connects or serves"},
 		"internal/lint":        {why: "these rules"},
