@@ -25,7 +25,7 @@ type View struct {
 func Views() ([]View, error) {
 	var list []View
 	for _, name := range []string{
-		"sessions_latest", "live_sessions", "charging_periods", "revenue_by_hour", "energy_by_site", "freshness",
+		"freshness", "sessions_latest", "live_sessions", "charging_periods", "revenue_by_hour", "energy_by_site",
 	} {
 		text, err := viewFiles.ReadFile(path.Join("views", name+".sql"))
 		if err != nil {

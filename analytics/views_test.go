@@ -266,16 +266,17 @@ func TestViews(t *testing.T) {
 		uuid7+"|0|A|2026-07-01 09:30:00.000|2026-07-01 10:15:00.000|start|7.500001|900|0|[0]|true|1.500001|1.815001|0|3\n"+
 			uuid7+"|1|A|2026-07-01 10:15:00.000|2026-07-01 10:30:00.000|state|0|0|900.5|[0,2]|false|0.100015|0.121018|0.121006|3\n"+
 			uuid8+"|0|B|2026-07-01 09:00:00.000|2026-07-01 09:15:00.000|start|1|0|0|[0]|false|NULL|0.333333|0|1")
+	const to = "2026-07-01 10:30:00.001" // the watermark of the only partition
 	f("SELECT * FROM revenue_by_hour ORDER BY hour, location, dimension, kind",
-		"2026-07-01 09:00:00|A|EUR|ENERGY|usage|1|5|0|1|1.21\n"+
-			"2026-07-01 09:00:00|B|EUR|ENERGY|usage|1|1|0|NULL|0.333333\n"+
-			"2026-07-01 10:00:00|A|EUR|ENERGY|usage|1|2.500001|0|0.500001|0.605001\n"+
-			"2026-07-01 10:00:00|A|EUR|ENERGY|step|1|0.499999|0|0.000005|0.000006\n"+
-			"2026-07-01 10:00:00|A|EUR|TIME|usage|1|0|900|0|0\n"+
-			"2026-07-01 10:00:00|A|EUR|PARKING_TIME|usage|1|0|900.5|0.00001|0.000012\n"+
-			"2026-07-01 10:00:00|A|EUR|NONE|min|1|0|0|0.1|0.121")
+		"2026-07-01 09:00:00|A|EUR|ENERGY|usage|1|5|0|1|1.21|"+to+"\n"+
+			"2026-07-01 09:00:00|B|EUR|ENERGY|usage|1|1|0|NULL|0.333333|"+to+"\n"+
+			"2026-07-01 10:00:00|A|EUR|ENERGY|usage|1|2.500001|0|0.500001|0.605001|"+to+"\n"+
+			"2026-07-01 10:00:00|A|EUR|ENERGY|step|1|0.499999|0|0.000005|0.000006|"+to+"\n"+
+			"2026-07-01 10:00:00|A|EUR|TIME|usage|1|0|900|0|0|"+to+"\n"+
+			"2026-07-01 10:00:00|A|EUR|PARKING_TIME|usage|1|0|900.5|0.00001|0.000012|"+to+"\n"+
+			"2026-07-01 10:00:00|A|EUR|NONE|min|1|0|0|0.1|0.121|"+to)
 	f("SELECT * FROM energy_by_site ORDER BY hour, location",
-		"2026-07-01 09:00:00|A|5|0|0\n2026-07-01 09:00:00|B|1|0|0\n2026-07-01 10:00:00|A|2.500001|900|900.5")
+		"2026-07-01 09:00:00|A|5|0|0|"+to+"\n2026-07-01 09:00:00|B|1|0|0|"+to+"\n2026-07-01 10:00:00|A|2.500001|900|900.5|"+to)
 	f("SELECT topic, partition, last_offset, watermark, inserted_at > now() - 3600, delay_s = toDecimal128(dateDiff('millisecond', watermark, inserted_at), 3) / 1000, blocks, readings, rejects FROM freshness",
 		"readings|1|19|2026-07-01 10:30:00.001|1|1|2|200|1")
 	// A2: whatever the view, the sums are those of the ledger.
@@ -283,6 +284,51 @@ func TestViews(t *testing.T) {
 		f("SELECT sum(incl) FROM "+view, "2.269352")
 	}
 }
+
+// complete_to is honest: the partition that is behind holds it back in every view, and only its own next block moves it.
+func TestCompleteTo(t *testing.T) {
+	s := newStore(t)
+	s.insert(t, 1, day())
+	sessions := &engine.SessionRows{}
+	version(sessions, 7, 1000, engine.StatusActive, "Europe/Amsterdam", 1)
+	s.insert(t, 1, sessions)
+	block := func(topic string, number int32, first, watermarkMs int64) {
+		s.insert(t, first, &engine.BlockRow{Partition: engine.Partition{Topic: topic, Number: number}, First: first, Last: first + 9, WatermarkMs: watermarkMs})
+	}
+	f := func(want string) {
+		t.Helper()
+		views, err := analytics.Views()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range views {
+			if v.Name == "freshness" && want == never {
+				continue // without blocks it has no rows
+			}
+			if got := s.ask(t, "SELECT DISTINCT complete_to FROM "+v.Name); got != want {
+				t.Errorf("%s: complete to %s, want %s", v.Name, got, want)
+			}
+		}
+	}
+	f(never) // rows of a block that is not whole yet
+	block("readings", 1, 100, ms(10, 30))
+	f("2026-07-01 10:30:00.000")
+	block("readings", 2, 200, ms(9, 15)) // behind
+	f("2026-07-01 09:15:00.000")
+	block("readings", 1, 110, ms(11, 0)) // the others go on
+	block("ocpp", 1, 300, ms(12, 0))
+	f("2026-07-01 09:15:00.000")
+	block("readings", 2, 210, ms(10, 45))
+	f("2026-07-01 10:45:00.000")
+	block("readings", 2, 220, ms(11, 30))
+	f("2026-07-01 11:00:00.000")
+	if got := s.ask(t, "SELECT topic, partition, watermark FROM freshness ORDER BY topic, partition"); got !=
+		"ocpp|1|2026-07-01 12:00:00.000\nreadings|1|2026-07-01 11:00:00.000\nreadings|2|2026-07-01 11:30:00.000" {
+		t.Errorf("freshness:\n%s", got)
+	}
+}
+
+const never = "1970-01-01 00:00:00.000"
 
 // A3, and what a view declares is what its SELECT gives.
 func TestViewColumns(t *testing.T) {
@@ -312,10 +358,13 @@ func TestViewColumns(t *testing.T) {
 func TestViewsUseProjections(t *testing.T) {
 	s := newStore(t)
 	s.insert(t, 1, day())
+	s.insert(t, 1, &engine.BlockRow{Partition: engine.Partition{Topic: "readings"}, First: 1, Last: 2})
 	for _, sql := range []string{
 		"SELECT location, hour, sum(incl) FROM revenue_by_hour WHERE hour >= '2026-07-01 00:00:00' AND location = 'A' GROUP BY location, hour",
 		"SELECT dimension, sum(incl) FROM revenue_by_hour GROUP BY dimension",
 		"SELECT toDate(hour), location, sum(energy_kwh) FROM energy_by_site WHERE hour >= '2026-07-01 00:00:00' GROUP BY ALL",
+		"SELECT location, sum(incl), any(complete_to) FROM revenue_by_hour GROUP BY location",
+		"SELECT min(watermark) FROM freshness", "SELECT * FROM freshness",
 	} {
 		if err := s.conn.Exec(t.Context(), sql+" SETTINGS force_optimize_projection = 1"); err != nil {
 			t.Errorf("%s: %v", sql, err)

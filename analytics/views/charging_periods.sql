@@ -20,7 +20,8 @@
     excl Nullable(Decimal(38, 6)) COMMENT 'amount excluding VAT, in the currency; NULL where the tariff leaves it unknown',
     incl Decimal(38, 6) COMMENT 'amount including VAT, in the currency',
     settlement_incl Decimal(38, 6) COMMENT 'the part of incl from settlement lines: step, min, max, expiry, rounding',
-    rows UInt64 COMMENT 'rows of charges behind it'
+    rows UInt64 COMMENT 'rows of charges behind it',
+    complete_to DateTime64(3, 'UTC') COMMENT 'every partition is rated up to this record time, UTC: the smallest watermark of view freshness, the same in all rows'
 )
 AS SELECT
     session_id, period, charge_point, connector, location, tariff, currency, tier,
@@ -35,7 +36,8 @@ AS SELECT
     if(count() = count(excl_micros), toDecimal128(sum(excl_micros), 6) / 1000000, NULL) AS excl,
     toDecimal128(sum(incl_micros), 6) / 1000000 AS incl,
     toDecimal128(sumIf(incl_micros, kind != 'usage'), 6) / 1000000 AS settlement_incl,
-    count() AS rows
+    count() AS rows,
+    assumeNotNull((SELECT min(watermark) FROM {{.Database}}.freshness)) AS complete_to
 FROM {{.Database}}.charges
 -- All but session_id and period are the same within a session; as keys they let a filter reach the primary key.
 GROUP BY session_id, period, charge_point, connector, location, tariff, currency, tier

@@ -14,10 +14,11 @@
     energy_kwh Decimal(38, 6) COMMENT 'energy so far, kWh',
     excl Nullable(Decimal(38, 6)) COMMENT 'price if the session ended at last_time, excluding VAT, in the currency; NULL where unknown',
     incl Decimal(38, 6) COMMENT 'price if the session ended at last_time, including VAT, in the currency',
-    held_reason String COMMENT 'what is unknown while HELD, else empty'
+    held_reason String COMMENT 'what is unknown while HELD, else empty',
+    complete_to DateTime64(3, 'UTC') COMMENT 'every partition is rated up to this record time, UTC: the smallest watermark of view freshness, the same in all rows'
 )
 AS SELECT
     session_id, status, charge_point, connector, location, tariff, currency, tier, start_time, last_time, start_local, energy_kwh,
-    excl, incl, held_reason
+    excl, incl, held_reason, complete_to
 FROM {{.Database}}.sessions_latest
 WHERE status IN ('RESERVED', 'ACTIVE', 'HELD')

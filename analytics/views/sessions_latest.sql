@@ -29,7 +29,8 @@
     held_reason String COMMENT 'what is unknown while HELD or UNPRICEABLE, else empty',
     topic LowCardinality(String) COMMENT 'Kafka topic of the newest message',
     partition Int32 COMMENT 'its partition',
-    version Int64 COMMENT 'its source position: offset x 65536 + index in the message'
+    version Int64 COMMENT 'its source position: offset x 65536 + index in the message',
+    complete_to DateTime64(3, 'UTC') COMMENT 'every partition is rated up to this record time, UTC: the smallest watermark of view freshness, the same in all rows'
 )
 AS SELECT
     session_id, status, charge_point, connector, transaction, location, zone, tariff, currency,
@@ -40,5 +41,6 @@ AS SELECT
     toDecimal128(charging_ms, 3) / 1000 AS charging_s,
     toDecimal128(parking_ms, 3) / 1000 AS parking_s,
     toDecimal128(reservation_ms, 3) / 1000 AS reservation_s,
-    excl, incl, flag_names AS flags, readings, held_reason, topic, partition, version
+    excl, incl, flag_names AS flags, readings, held_reason, topic, partition, version,
+    assumeNotNull((SELECT min(watermark) FROM {{.Database}}.freshness)) AS complete_to
 FROM {{.Database}}.sessions FINAL
