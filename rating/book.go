@@ -12,9 +12,7 @@ import (
 // reading.
 type Library struct {
 	tariffs map[TariffKey][]tariffVersion
-	evses   map[string][]evseVersion
-	// where lists the EVSEs of each location's newest version, so that a new version can withdraw them.
-	where map[LocationKey][]string
+	places  places
 
 	contracts contracts
 	tiers     map[TierKey][]tierVersion
@@ -39,23 +37,11 @@ type tariffVersion struct {
 	tariff *Tariff // nil: withdrawn
 }
 
-type evseVersion struct {
-	offset   int64
-	location *Location // nil: withdrawn
-	evse     int
-	owner    LocationKey
-}
-
 // NewLibrary returns an empty Library.
 func NewLibrary() *Library {
 	return &Library{
-		tariffs: map[TariffKey][]tariffVersion{},
-		evses:   map[string][]evseVersion{},
-		where:   map[LocationKey][]string{},
-
-		contracts: newContracts(),
-		tiers:     map[TierKey][]tierVersion{},
-		defaults:  map[LocationKey][]defaultVersion{},
+		tariffs: map[TariffKey][]tariffVersion{}, places: newPlaces(),
+		contracts: newContracts(), tiers: map[TierKey][]tierVersion{}, defaults: map[LocationKey][]defaultVersion{},
 	}
 }
 
@@ -74,23 +60,8 @@ func (l *Library) PutTariff(offset int64, key TariffKey, t *Tariff) {
 // PutLocation adds the version of a location that was published at offset; loc nil withdraws it. An EVSE that
 // the new version no longer has is withdrawn with it.
 func (l *Library) PutLocation(offset int64, key LocationKey, loc *Location) {
+	l.places.put(offset, key, loc)
 	l.next = offset + 1
-	kept := map[string]bool{}
-	var uids []string
-	if loc != nil {
-		for i := range loc.EVSEs {
-			uid := loc.EVSEs[i].UID
-			kept[uid] = true
-			uids = append(uids, uid)
-			l.evses[uid] = append(l.evses[uid], evseVersion{offset, loc, i, key})
-		}
-	}
-	for _, uid := range l.where[key] {
-		if !kept[uid] {
-			l.evses[uid] = append(l.evses[uid], evseVersion{offset: offset, owner: key})
-		}
-	}
-	l.where[key] = uids
 }
 
 // Placement is where a charge point's connector stands and what can price it.
@@ -115,14 +86,12 @@ func (l *Library) Place(asOf int64, chargePoint string, connector int32) (Placem
 }
 
 func (l *Library) place(asOf int64, uid, connectorID string) (Placement, bool) {
-	versions := l.evses[uid]
-	var gone []LocationKey // locations that have withdrawn the EVSE since: an older claim of another one holds
-	for i := len(versions) - 1; i >= 0; i-- {
-		v := versions[i]
+	var gone []uint32 // locations that have withdrawn the EVSE since: an older claim of another one holds
+	for v, ok := l.places.last(uid); ok; v, ok = l.places.before(v) {
 		if v.offset >= asOf || slices.Contains(gone, v.owner) {
 			continue
 		}
-		if v.location == nil {
+		if v.gone {
 			gone = append(gone, v.owner)
 			continue
 		}
@@ -196,8 +165,8 @@ func (l *Library) TariffAt(key TariffKey, offset int64) (*Tariff, bool) {
 // PlacementAt returns where the connector of an EVSE stood in the location version that was published at exactly
 // offset: how a recovered session finds the place that it began at.
 func (l *Library) PlacementAt(uid, connectorID string, offset int64) (Placement, bool) {
-	for _, v := range l.evses[uid] {
-		if v.offset != offset || v.location == nil {
+	for v, ok := l.places.last(uid); ok; v, ok = l.places.before(v) {
+		if v.offset != offset || v.gone {
 			continue
 		}
 		e := &v.location.EVSEs[v.evse]

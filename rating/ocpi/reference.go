@@ -145,6 +145,9 @@ func DecodeReference(key, value []byte) (Reference, error) {
 	if len(value) == 0 || value[0] != ReferenceVersion {
 		return Reference{}, fmt.Errorf("%w: key %q: version byte %.1q, this release reads %d", ErrReference, key, value, ReferenceVersion)
 	}
+	if c := (canon{src: value[1:]}); r.Kind == ReferenceLocation && c.location(&r) {
+		return r, nil
+	}
 	if err := r.decode(value[1:]); err != nil {
 		return Reference{}, fmt.Errorf("key %q: %w", key, err)
 	}

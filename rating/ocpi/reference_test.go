@@ -174,6 +174,65 @@ func TestReferenceFaults(t *testing.T) {
 	refused(Reference{Kind: ReferenceLocation, LocationKey: rating.LocationKey{CountryCode: "NL", PartyID: "STR"}})
 }
 
+// TestCanon: what AppendReference writes of a location is read by canon, all fields of it, unless a text needs escapes;
+// anything else is left to the reader of any JSON.
+func TestCanon(t *testing.T) {
+	full := rating.Location{
+		CountryCode: "NL", PartyID: "STR", ID: "L1", Name: "Zürich", City: "x", Country: "CHE", Zone: "Europe/Zurich", LastUpdatedMs: 1_767_596_100_123,
+		EVSEs: []rating.EVSE{
+			{UID: "CP1*1", Connectors: []rating.Connector{{ID: "1", MaxPowerW: 22_080, TariffIDs: []string{"A", "B"}}, {ID: "2", TariffIDs: []string{"A", "B"}}}},
+			{UID: "CP1*2"},
+			{UID: "CP2", Connectors: []rating.Connector{{ID: "2", TariffIDs: []string{"A"}}, {ID: "1", MaxPowerW: 7, TariffIDs: []string{"A", "C", "D"}}, {ID: "3"}}},
+		},
+	}
+	bare := rating.Location{ID: "L", Zone: "UTC", LastUpdatedMs: rating.Unknown}
+	escaped := full
+	escaped.Name = `the "old" one`
+	twice := full
+	twice.EVSEs = []rating.EVSE{{UID: "CP1"}, {UID: "CP1"}}
+	f := func(l *rating.Location, change func(string) string, want bool) {
+		t.Helper()
+		r := Reference{Kind: ReferenceLocation, LocationKey: rating.LocationKey{CountryCode: l.CountryCode, PartyID: l.PartyID, ID: l.ID}, Location: l}
+		_, value, err := AppendReference(nil, nil, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if change != nil {
+			text := change(string(value))
+			if text == string(value) {
+				t.Fatalf("%q is not changed", text)
+			}
+			value = []byte(text)
+		}
+		got := Reference{Kind: r.Kind, LocationKey: r.LocationKey}
+		c := canon{src: value[1:]}
+		if c.location(&got) != want {
+			t.Fatalf("%q: canon says %v", value, !want)
+		}
+		if d := cmp.Diff(r.Location, got.Location); want && d != "" {
+			t.Fatalf("%q: - written, + read\n%s", value, d)
+		}
+	}
+	replace := func(old, by string) func(string) string {
+		return func(s string) string { return strings.Replace(s, old, by, 1) }
+	}
+	f(&full, nil, true)
+	f(&bare, nil, true)
+	f(&escaped, nil, false)
+	f(&twice, nil, false)
+	f(&full, replace(`:[`, `: [`), false)
+	f(&full, replace(`"A","B"`, `"A",""`), false)
+	f(&full, replace(`22080`, `22080.0`), false)
+	f(&full, replace(`22080`, `022080`), false)
+	f(&full, replace(`"id":"2"`, `"id":"1"`), false)
+	f(&full, replace(`"id":"L1"`, `"id":"L2"`), false)
+	f(&full, replace(`"city"`, `"town"`), false)
+	f(&full, replace(`"country_code":"NL",`, ``), false)
+	f(&full, replace(`}}`, `}} `), false)
+	f(&full, replace(`,"time_zone":"Europe/Zurich"`, ``), false)
+	f(&full, replace("ü", "\xfc"), false)
+}
+
 // FuzzReference: nothing breaks the reader, and what it takes is written and read as the same.
 func FuzzReference(f *testing.F) {
 	for _, r := range referenceExamples(f) {
@@ -191,6 +250,15 @@ func FuzzReference(f *testing.F) {
 		r, err := DecodeReference(key, value)
 		if err != nil || r.Kind == "" {
 			return
+		}
+		if value != nil && r.Kind == ReferenceLocation {
+			slow := Reference{Kind: r.Kind, LocationKey: r.LocationKey}
+			if err := slow.decode(value[1:]); err != nil {
+				t.Fatalf("%q is read, though the reader of any JSON says: %v", value, err)
+			}
+			if d := cmp.Diff(r, slow); d != "" {
+				t.Fatalf("%q: read as -, by the reader of any JSON as +\n%s", value, d)
+			}
 		}
 		key2, value2, err := AppendReference(nil, nil, &r)
 		if err != nil {
