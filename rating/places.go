@@ -1,12 +1,9 @@
 package rating
 
-import "hash/maphash"
-
 // places finds the versions of EVSEs by their uid. A network has millions of them and an engine that starts reads
-// all: so one slot of eight bytes and one version of 32 for each, in two slices, and no string but those of the
+// all: so one slot of eight bytes and one version of 48 for each, in two slices, and no string but those of the
 // locations themselves.
 type places struct {
-	seed     maphash.Seed
 	slots    []placeSlot // open addressing; a power of two, at most three quarters full
 	used     int
 	versions []evseVersion
@@ -22,8 +19,9 @@ type placeSlot struct {
 
 // evseVersion is an EVSE as one version of a location has it, or no longer has it.
 type evseVersion struct {
+	uid      string // also in the location, at the end of two pointers
 	offset   int64
-	location *Location // where it stands; of one that is gone: where it stood, for its uid
+	location *Location // where it stands; of one that is gone: where it stood
 	evse     uint32    // index in location.EVSEs
 	owner    uint32    // number of the location
 	before   uint32    // the uid's version before this one, counted from 1; 0: none
@@ -31,19 +29,25 @@ type evseVersion struct {
 }
 
 func newPlaces() places {
-	return places{seed: maphash.MakeSeed(), slots: make([]placeSlot, 64), owners: map[LocationKey]uint32{}, newest: make([]*Location, 1)}
+	return places{slots: make([]placeSlot, 64), owners: map[LocationKey]uint32{}, newest: make([]*Location, 1)}
 }
 
-func (v *evseVersion) uid() string { return v.location.EVSEs[v.evse].UID }
+// hashOf is FNV-1a, both halves of its 64 bits folded. The log is the operator's own: nobody floods it.
+func hashOf(uid string) uint32 {
+	h := uint64(14695981039346656037)
+	for i := range len(uid) {
+		h = (h ^ uint64(uid[i])) * 1099511628211
+	}
+	return uint32(h) ^ uint32(h>>32)
+}
 
-// find returns the slot of uid, or the empty one where it belongs. The seed is another in each process; nothing that
-// is asked depends on it.
+// find returns the slot of uid, or the empty one where it belongs.
 func (p *places) find(uid string) (slot *placeSlot, hash uint32) {
-	hash = uint32(maphash.String(p.seed, uid))
+	hash = hashOf(uid)
 	mask := uint32(len(p.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {
 		s := &p.slots[i]
-		if s.last == 0 || s.hash == hash && p.versions[s.last-1].uid() == uid {
+		if s.last == 0 || s.hash == hash && p.versions[s.last-1].uid == uid {
 			return s, hash
 		}
 	}
@@ -78,7 +82,7 @@ func (p *places) put(offset int64, key LocationKey, loc *Location) {
 	p.newest[owner] = loc
 	if loc != nil {
 		for i := range loc.EVSEs {
-			p.add(evseVersion{offset: offset, location: loc, evse: uint32(i), owner: owner})
+			p.add(evseVersion{uid: loc.EVSEs[i].UID, offset: offset, location: loc, evse: uint32(i), owner: owner})
 		}
 	}
 	if old == nil {
@@ -92,7 +96,7 @@ func (p *places) put(offset int64, key LocationKey, loc *Location) {
 	}
 	for i := range old.EVSEs {
 		if !kept[old.EVSEs[i].UID] {
-			p.add(evseVersion{offset: offset, location: old, evse: uint32(i), owner: owner, gone: true})
+			p.add(evseVersion{uid: old.EVSEs[i].UID, offset: offset, location: old, evse: uint32(i), owner: owner, gone: true})
 		}
 	}
 }
@@ -101,7 +105,7 @@ func (p *places) add(v evseVersion) {
 	if 4*p.used >= 3*len(p.slots) {
 		p.grow()
 	}
-	s, hash := p.find(v.uid())
+	s, hash := p.find(v.uid)
 	if s.last == 0 {
 		p.used++
 	}
