@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -85,6 +86,9 @@ func (h *handler) price(w http.ResponseWriter, r *http.Request) {
 
 // wantsStream says whether the client asks for server-sent events.
 func wantsStream(r *http.Request) bool {
+	if r.Method != http.MethodGet { // HEAD has no end otherwise
+		return false
+	}
 	for _, accept := range r.Header.Values("Accept") {
 		for media := range strings.SplitSeq(accept, ",") {
 			media, _, _ = strings.Cut(media, ";")
@@ -112,10 +116,26 @@ func (h *handler) endedSession(r *http.Request, id string) (v engine.SessionView
 	return list[0], true
 }
 
+// scans is how many questions at a time may look at all sessions: those by a transaction. The others wait.
+const scans = 2
+
+// find asks this engine for what id names.
+func (h *handler) find(ctx context.Context, id string) ([]engine.SessionView, error) {
+	if _, ok := engine.ParseSessionID(id); !ok {
+		select {
+		case h.scanning <- struct{}{}:
+			defer func() { <-h.scanning }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return h.cfg.Sessions.Session(ctx, id)
+}
+
 // lookup finds what id names, here. ok is false when the request has been answered: it was sent on, nobody knows yet, or
 // there are several. No session and ok means that no engine has it running.
 func (h *handler) lookup(w http.ResponseWriter, r *http.Request, id string) (found []engine.SessionView, ok bool) {
-	found, err := h.cfg.Sessions.Session(r.Context(), id)
+	found, err := h.find(r.Context(), id)
 	switch {
 	case len(found) == 1:
 		return found, true
@@ -146,11 +166,17 @@ func (h *handler) notFound(w http.ResponseWriter, id string) {
 	})
 }
 
-// lastEventID is the position of the last event that the client had of this stream; -1: none.
-func lastEventID(r *http.Request) int64 {
-	n, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64)
+// finalSuffix marks the id of the last event. The position alone would not do: a session that is closed between two
+// messages ends at the position of the state before.
+const finalSuffix = ".final"
+
+// lastEventID is the position of the last event that the client had of this stream, -1 for none, and whether it was the
+// final one.
+func lastEventID(r *http.Request) (position int64, final bool) {
+	text, final := strings.CutSuffix(r.Header.Get("Last-Event-ID"), finalSuffix)
+	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return -1
+		return -1, false
 	}
-	return n
+	return n, final
 }

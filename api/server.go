@@ -107,7 +107,7 @@ func newHandler(cfg Config) (http.Handler, *handler) {
 	if cfg.Group == nil {
 		cfg.Group = func() Group { return Group{} }
 	}
-	h := &handler{cfg: cfg}
+	h := &handler{cfg: cfg, scanning: make(chan struct{}, scans)}
 	h.hub = newHub(&h.cfg)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newCollector(cfg.Health, cfg.Version, cfg.Around), collectors.NewGoCollector(),

@@ -59,9 +59,10 @@ type failure struct {
 }
 
 type handler struct {
-	cfg   Config
-	hub   *hub
-	reach reach
+	cfg      Config
+	hub      *hub
+	reach    reach
+	scanning chan struct{} // a place for each that looks at all sessions
 }
 
 func view(v *engine.SessionView) session {

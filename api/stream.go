@@ -29,7 +29,8 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	}
 	defer h.hub.leave()
-	s := &stream{h: h, w: w, rc: http.NewResponseController(w), shown: lastEventID(r), news: make(chan news, 1)}
+	s := &stream{h: h, w: w, rc: http.NewResponseController(w), news: make(chan news, 1)}
+	s.shown, s.hadFinal = lastEventID(r)
 	if !s.find(r, id) {
 		return
 	}
@@ -53,6 +54,7 @@ type stream struct {
 	news chan news
 
 	shown    int64  // position of what was shown last, here or by an engine before; -1: nothing was
+	hadFinal bool   // and that was the end
 	last     *price // what was shown last, here
 	begun    bool
 	behind   time.Time // since when nobody knows; zero: somebody does
@@ -64,7 +66,7 @@ type stream struct {
 func (s *stream) find(r *http.Request, id string) bool {
 	h := s.h
 	for {
-		found, err := h.cfg.Sessions.Session(r.Context(), id)
+		found, err := h.find(r.Context(), id)
 		switch {
 		case len(found) == 1:
 			s.at = found[0].Partition
@@ -107,7 +109,7 @@ func (s *stream) absent(r *http.Request, id string) {
 	switch {
 	case !ok:
 		s.h.notFound(s.w, id)
-	case s.shown >= ended.Position: // it has been told: this ends the reconnecting of an EventSource
+	case s.hadFinal && s.shown >= ended.Position: // it has been told: this ends the reconnecting of an EventSource
 		s.w.WriteHeader(http.StatusNoContent)
 	default:
 		s.tell(news{final: &ended})
@@ -180,12 +182,12 @@ func (s *stream) event(p *price) {
 	if err != nil {
 		invariant.Bug("event: %v", err) // texts and integers
 	}
-	name := "price"
-	if p.Final {
-		name = "final"
-	}
 	s.shown = max(s.shown, p.Position)
-	s.send("event: " + name + "\nid: " + strconv.FormatInt(s.shown, 10) + "\ndata: " + string(data) + "\n\n")
+	name, id := "price", strconv.FormatInt(s.shown, 10)
+	if p.Final {
+		name, id = "final", id+finalSuffix
+	}
+	s.send("event: " + name + "\nid: " + id + "\ndata: " + string(data) + "\n\n")
 }
 
 // catchingUp says once that nobody knows now. It has no id: a client that comes back names the last price.

@@ -212,19 +212,19 @@ func TestStream(t *testing.T) {
 		over := at(0, 4_000_000)
 		over.Status, over.Position = engine.StatusCompleted, 201<<16+3
 		l.set(func() { l.ended[id] = over })
-		expect("the end", time.Second, "final 13172739 4.000000 COMPLETED")
+		expect("the end", time.Second, "final 13172739.final 4.000000 COMPLETED")
 		if !c.ended() {
 			t.Error("the stream goes on behind its end")
 		}
 		if c.Header().Get("Content-Type") != "text/event-stream" || c.Code != http.StatusOK {
 			t.Errorf("%d %v", c.Code, c.Header())
 		}
-		again := follow(l.handler(), example().ID, "13172739")
+		again := follow(l.handler(), example().ID, "13172739.final")
 		if !again.ended() || again.Code != http.StatusNoContent {
 			t.Errorf("who has had the end comes again: %d %s", again.Code, again.Body)
 		}
-		late := follow(l.handler(), example().ID, "13107199")
-		if !late.ended() || cmp.Diff([]string{"final 13172739 4.000000 COMPLETED"}, late.take()) != "" {
+		late := follow(l.handler(), example().ID, "13172739") // it had the state of the position at which the session was closed
+		if !late.ended() || cmp.Diff([]string{"final 13172739.final 4.000000 COMPLETED"}, late.take()) != "" {
 			t.Errorf("who has not: %d %s", late.Code, late.Body)
 		}
 		time.Sleep(2 * time.Second) // the hub's goroutine sees that nobody is left
@@ -308,6 +308,72 @@ func TestStreamTakeover(t *testing.T) {
 			t.Errorf("%d %s", c.Code, c.Body)
 		}
 		time.Sleep(2 * time.Second)
+	})
+}
+
+// TestHead: a question for the head alone has an end.
+func TestHead(t *testing.T) {
+	e := &fake{found: []engine.SessionView{example()}}
+	r := httptest.NewRequest(http.MethodHead, "/v1/sessions/x/price", nil)
+	r.Header.Set("Accept", "text/event-stream")
+	w := httptest.NewRecorder()
+	Handler(Config{Sessions: e, Health: e, MaxStreams: 1}).ServeHTTP(w, r)
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+}
+
+// scanned is an engine that takes its time to look at all sessions.
+type scanned struct {
+	*fake
+	mu        sync.Mutex
+	now, most int
+}
+
+func (s *scanned) Session(ctx context.Context, id string) ([]engine.SessionView, error) {
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	time.Sleep(time.Second)
+	s.mu.Lock()
+	s.now--
+	s.mu.Unlock()
+	return s.fake.Session(ctx, id)
+}
+
+// TestScans: questions that look at all sessions wait for each other, those by an id do not, and who gives up is let go.
+func TestScans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &scanned{fake: &fake{found: []engine.SessionView{example()}}}
+		routes := Handler(Config{Sessions: e, Health: e})
+		ask := func(ctx context.Context, id string) *sync.WaitGroup {
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				routes.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/v1/sessions/"+id, nil).WithContext(ctx))
+			})
+			return &wg
+		}
+		var all []*sync.WaitGroup
+		for range 10 {
+			all = append(all, ask(t.Context(), "42"))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := ask(ctx, "42")
+		synctest.Wait()
+		began := time.Now()
+		ask(t.Context(), example().ID).Wait()
+		cancel()
+		gone.Wait()
+		if took := time.Since(began); took > 1500*time.Millisecond {
+			t.Errorf("a question by id took %v", took)
+		}
+		for _, wg := range all {
+			wg.Wait()
+		}
+		if e.most != scans+1 || time.Since(began) < 4*time.Second {
+			t.Errorf("%d at a time, all in %v", e.most, time.Since(began))
+		}
 	})
 }
 

@@ -16,6 +16,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	kafkago "github.com/segmentio/kafka-go"
+
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/engine/reject"
@@ -32,7 +34,9 @@ func sealing(cfg *config.Config, to engine.Producer) (engine.Producer, error) {
 			return nil, fmt.Errorf("rejects.public_key_file: %w (`wattline rejects new-key` makes it)", err)
 		}
 	}
-	return rejects.NewProducer(to, cfg.Kafka.RejectsTopic, public), nil
+	p := rejects.NewProducer(to, cfg.Kafka.RejectsTopic, public)
+	p.TooLarge = func(err error) bool { return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge) }
+	return p, nil
 }
 
 // rejectFilter are the flags that choose rejects.

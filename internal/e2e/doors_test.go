@@ -105,7 +105,8 @@ func (p *priceStream) see(event map[string]string) (over bool) {
 		return false
 	}
 	var got shownPrice
-	id, err := strconv.ParseInt(event["id"], 10, 64)
+	text, _ := strings.CutSuffix(event["id"], ".final")
+	id, err := strconv.ParseInt(text, 10, 64)
 	if jerr := json.Unmarshal([]byte(event["data"]), &got); err != nil || jerr != nil || got.ID != p.id {
 		p.faults = append(p.faults, fmt.Sprintf("%v: %v, %v", event, err, jerr))
 		return false

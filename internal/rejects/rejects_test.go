@@ -25,6 +25,9 @@ type kafka struct {
 	logs map[engine.Partition][]engine.Record
 	gone map[engine.Partition]int64 // offsets below are deleted
 	fail string                     // topic that nobody can write to
+
+	limit    int // of a value, bytes; 0: none
+	tooLarge error
 }
 
 func newKafka() *kafka {
@@ -38,6 +41,9 @@ func (k *kafka) Produce(_ context.Context, topic string, partition int32, msgs [
 	p := engine.Partition{Topic: topic, Number: partition}
 	first := int64(len(k.logs[p]))
 	for i, m := range msgs {
+		if k.limit > 0 && len(m.Value) > k.limit {
+			return 0, k.tooLarge
+		}
 		if m.Private != nil {
 			return 0, fmt.Errorf("%s has what may leave sealed alone", m.Key)
 		}
@@ -170,6 +176,26 @@ func TestWithoutKey(t *testing.T) {
 		t.Errorf("%s", got[0].Value)
 	}
 	if got := k.logs[engine.Partition{Topic: "state", Number: 2}]; len(got) != 1 || got[0].Value != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestTooLarge: a topic that takes no large records gets the clear part, instead of holding up the block.
+func TestTooLarge(t *testing.T) {
+	errLarge := errors.New("too large")
+	k := newKafka()
+	k.limit, k.tooLarge = 200, errLarge
+	_, public := newKeys(t, t.TempDir())
+	p := NewProducer(k, "rejects", public)
+	m := refusal(where, "why", nil, nil, []byte(secretText))
+	if _, err := p.Produce(t.Context(), "rejects", 0, []engine.Message{m}); !errors.Is(err, errLarge) {
+		t.Error(err)
+	}
+	p.TooLarge = func(err error) bool { return errors.Is(err, errLarge) }
+	if _, err := p.Produce(t.Context(), "rejects", 0, []engine.Message{m}); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.logs[engine.Partition{Topic: "rejects"}]; len(got) != 1 || !bytes.Equal(got[0].Value, m.Value) {
 		t.Errorf("%+v", got)
 	}
 }

@@ -32,6 +32,9 @@ type Producer struct {
 	topic  string
 	public *Public // nil: nothing is sealed, nothing but the clear part goes (Z1)
 
+	// TooLarge says that a broker refused a record for its size. Set it before the first use. Default: nil, nobody knows.
+	TooLarge func(error) bool
+
 	mu   sync.Mutex
 	aead cipher.AEAD
 	head []byte // version and the sealed content key
@@ -43,7 +46,8 @@ func NewProducer(to engine.Producer, topic string, public *Public) *Producer {
 	return &Producer{Producer: to, topic: topic, public: public}
 }
 
-// Produce implements engine.Producer. msgs are left as they are.
+// Produce implements engine.Producer. msgs are left as they are. Where the broker finds them too large they go without
+// what is sealed.
 func (p *Producer) Produce(ctx context.Context, topic string, partition int32, msgs []engine.Message) (int64, error) {
 	if topic != p.topic || p.public == nil {
 		return p.Producer.Produce(ctx, topic, partition, msgs)
@@ -59,6 +63,14 @@ func (p *Producer) Produce(ctx context.Context, topic string, partition int32, m
 			m.Value, m.Private = reject.AppendSealed(nil, m.Value, p.public.ID, sealed), nil
 		}
 		out[i] = m
+	}
+	first, err := p.Producer.Produce(ctx, topic, partition, out)
+	if err == nil || p.TooLarge == nil || !p.TooLarge(err) {
+		return first, err
+	}
+	// The topic takes less than it should: what was rejected must not hold up what was rated.
+	for i := range out {
+		out[i].Value = msgs[i].Value
 	}
 	return p.Producer.Produce(ctx, topic, partition, out)
 }
