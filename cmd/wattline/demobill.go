@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/livebill"
 	"github.com/wattline/wattline/internal/liveview"
 )
 
@@ -63,10 +64,10 @@ func (v *viewer) keyHint() string {
 }
 
 // next chooses the dearest session but after: the one below it, or the first.
-func (v *viewer) next(after *billed) {
+func (v *viewer) next(after *livebill.Session) {
 	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
 	defer cancel()
-	v.billOf, v.billEnded = nil, time.Time{}
+	v.billOf, v.billRows, v.billEnded = nil, nil, time.Time{}
 	list, _ := v.d.n.engine.Dearest(ctx, 10) // none is shown as none
 	if len(list) == 0 {
 		return
@@ -75,12 +76,15 @@ func (v *viewer) next(after *billed) {
 	if after != nil {
 		i = slices.IndexFunc(list, func(s engine.SessionView) bool { return s.ID == after.ID }) + 1
 	}
-	v.billOf = billedView(&list[i%len(list)])
+	v.billOf = livebill.Of(&list[i%len(list)])
 }
+
+// billWithin bounds the questions of a bill.
+const billWithin = 3 * time.Second
 
 // bill is the explained bill of a session: the one that was chosen, until it has ended and was seen so.
 func (v *viewer) bill(ctx context.Context) *liveview.Bill {
-	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	ctx, cancel := context.WithTimeout(ctx, billWithin)
 	defer cancel()
 	if v.billOf == nil || !v.billEnded.IsZero() && time.Since(v.billEnded) > finalFor {
 		v.next(v.billOf)
@@ -89,29 +93,32 @@ func (v *viewer) bill(ctx context.Context) *liveview.Bill {
 	if v.billOf == nil {
 		return &liveview.Bill{Title: title}
 	}
-	note := ""
 	id, _ := engine.ParseSessionID(v.billOf.ID)
-	rows, err := v.d.n.store.Bill(ctx, id, v.billOf.Location) // before the price: it has all that the rows have
-	if err != nil {
-		note = "its rows can not be read now: " + err.Error()
-	}
-	found, err := v.d.n.engine.Session(ctx, v.billOf.ID)
+	err := v.readRows(ctx, id) // before the price, which has all that the rows have
+	found, unknown := v.d.n.engine.Session(ctx, v.billOf.ID)
 	switch {
 	case len(found) == 1:
-		v.billOf = billedView(&found[0])
-	case err == nil && v.billEnded.IsZero():
-		if ended, err := v.d.n.store.Ended(ctx, []engine.SessionID{id}); err == nil && len(ended) == 1 {
-			v.billOf, v.billEnded = billedView(&ended[0]), time.Now()
+		v.billOf = livebill.Of(&found[0])
+	case unknown == nil && v.billEnded.IsZero():
+		if ended, unread := v.d.n.store.Ended(ctx, []engine.SessionID{id}); unread == nil && len(ended) == 1 {
+			v.billOf, v.billEnded = livebill.Of(&ended[0]), time.Now()
 			v.billOf.Final = true
-			if again, err := v.d.n.store.Bill(ctx, id, v.billOf.Location); err == nil {
-				rows = again
-			}
+			err = v.readRows(ctx, id)
 		}
 	}
-	b := liveBill(v.billOf, rows)
+	b := livebill.Explain(v.billOf, v.billRows)
 	b.Title = title
-	if note != "" {
-		b.Note = note
+	if err != nil {
+		b.Note = "its rows could not be read now, and may lack some"
 	}
 	return b
+}
+
+// readRows reads the rows of the bill; those of before stay where that fails.
+func (v *viewer) readRows(ctx context.Context, id engine.SessionID) error {
+	rows, err := v.d.n.store.Bill(ctx, id, v.billOf.Location)
+	if err == nil {
+		v.billRows = rows
+	}
+	return err
 }

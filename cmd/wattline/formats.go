@@ -34,6 +34,31 @@ func formats() []format {
 	}
 }
 
+// packing is a format of messages with many readings, for the load generator.
+type packing struct {
+	name   string
+	format string // of topics and headers
+	encode func(dst []byte, readings []rating.Reading) ([]byte, error)
+}
+
+func packings() []packing {
+	return []packing{
+		{"packed", wire.Name, func(dst []byte, readings []rating.Reading) ([]byte, error) {
+			return wire.AppendBatch(dst, readings), nil
+		}},
+		{arrowipc.Name, arrowipc.Name, arrowipc.Encode},
+	}
+}
+
+func packingNamed(name string) (p packing, ok bool) {
+	for _, p := range packings() {
+		if p.name == name {
+			return p, true
+		}
+	}
+	return packing{}, false
+}
+
 // formatNamed returns the format of a name; config has checked the name.
 func formatNamed(name string) (f format, ok bool) {
 	for _, f := range formats() {

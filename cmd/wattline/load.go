@@ -52,7 +52,7 @@ func loadCommand() command {
 		fs.Int64Var(&o.speed, "speed", 0, "simulated `seconds` a second (default: as fast as Kafka takes them)")
 		fs.IntVar(&o.partitions, "partitions", 0, "partitions of the topic, if it has to be made (default: configured)")
 		fs.StringVar(&o.topic, "topic", "", "`name` of the topic (default: the first of kafka.readings)")
-		fs.StringVar(&o.format, "format", wire.Name, "`format` of the messages: protobuf or json; one that is not the topic's says so in its header")
+		fs.StringVar(&o.format, "format", wire.Name, "`format` of the messages: protobuf or json, a reading each; packed (protobuf) or arrow, up to 100 each; one that is not the topic's says so in its header")
 		fs.StringVar(&o.truth, "truth", "", "`file` for the truth, JSON lines")
 		fs.StringVar(&o.reference, "reference", "", "`folder` for the network's tariffs and locations")
 		fs.BoolVar(&o.publish, "publish", false, "publish the tariffs and locations too, as reference load does")
@@ -86,18 +86,28 @@ func (o *loadOptions) problem(rest []string) string {
 		return fmt.Sprintf("--readings is %d: say how many to send, 1 or more", o.readings)
 	case o.shape != "city" && o.shape != "bench":
 		return fmt.Sprintf("--shape %q is neither city nor bench", o.shape)
-	case o.encoding().encode == nil:
-		return fmt.Sprintf("--format %q is neither protobuf nor json", o.format)
+	case !o.packs() && o.encoding().encode == nil:
+		return fmt.Sprintf("--format %q is none of protobuf, json, packed and arrow", o.format)
 	case o.chargers < 0 || o.rate < 0 || o.speed < 0 || o.partitions < 0:
 		return "--chargers, --rate, --speed and --partitions are not below 0"
 	}
 	return ""
 }
 
-// encoding is the format of the messages; one without encode cannot be written.
+// encoding is the format of the messages; one without encode cannot be written a reading each.
 func (o *loadOptions) encoding() format {
-	f, _ := formatNamed(o.format)
+	name := o.format
+	if p, ok := packingNamed(name); ok {
+		name = p.format
+	}
+	f, _ := formatNamed(name)
 	return f
+}
+
+// packs says whether a message has many readings.
+func (o *loadOptions) packs() bool {
+	_, ok := packingNamed(o.format)
+	return ok
 }
 
 func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, o loadOptions) error {
@@ -134,11 +144,15 @@ func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.C
 		to.contentType = encoding.contentType
 	}
 	var producer loadgen.Producer = to
+	encode := encoding.encode
+	if p, ok := packingNamed(o.format); ok {
+		producer, encode = loadgen.NewPacker(to, p.encode), nil
+	}
 	if o.rate > 0 {
-		producer = &pacedProducer{Producer: to, perSecond: o.rate, start: time.Now()}
+		producer = &pacedProducer{Producer: producer, perSecond: o.rate, start: time.Now()}
 	}
 	progress, err := loadgen.Run(ctx, loadgen.RunConfig{
-		Network: network, Encode: encoding.encode, UntilMs: untilMs, Speed: o.speed, Clock: engine.SystemClock{}, ProgressEvery: 2 * time.Second,
+		Network: network, Encode: encode, UntilMs: untilMs, Speed: o.speed, Clock: engine.SystemClock{}, ProgressEvery: 2 * time.Second,
 		Progress: func(p loadgen.Progress) { fmt.Fprintln(std.err, progressText(p)) },
 	}, producer)
 	if err != nil {

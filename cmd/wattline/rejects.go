@@ -35,7 +35,9 @@ func sealing(cfg *config.Config, to engine.Producer) (engine.Producer, error) {
 		}
 	}
 	p := rejects.NewProducer(to, cfg.Kafka.RejectsTopic, public)
-	p.TooLarge = func(err error) bool { return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge) }
+	p.TooLarge = func(err error) bool {
+		return errors.Is(err, kafkago.MessageSizeTooLarge) || errors.Is(err, kafkago.RecordListTooLarge)
+	}
 	return p, nil
 }
 

@@ -14,7 +14,9 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/livebill"
 	"github.com/wattline/wattline/internal/liveview"
 	"github.com/wattline/wattline/loadgen"
 	"github.com/wattline/wattline/rating"
@@ -43,7 +45,8 @@ type viewer struct {
 	told        int  // notices shown in lines
 	keys        bool // are read
 	billing     bool
-	billOf      *billed // whose bill is shown
+	billOf      *livebill.Session // whose bill is shown
+	billRows    []clickhouse.BillLine
 	billEnded   time.Time
 	totals      totals
 }

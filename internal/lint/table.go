@@ -73,6 +73,7 @@ func table() map[string]rule {
 		"internal/checkup":     {exact: true, imports: []string{"connectors/kafka", "connectors/clickhouse"}, why: "what is wrong with a Kafka and a store, and what to do; for cmd"},
 		"internal/rejects":     {exact: true, imports: []string{"engine", "engine/reject"}, why: "keys of rejects, sealing on their way to Kafka, and what operators do with them; for cmd"},
 		"internal/reference":   {imports: []string{"engine", "rating/ocpi"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
+		"internal/livebill":    {exact: true, imports: []string{"connectors/clickhouse", "engine", "internal/liveview", "rating"}, why: "the explained bill of a running session, from an engine and a store; for cmd"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
 		"internal/config":      {imports: []string{"internal/certs", "internal/secret"}, why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
 		"internal/murmur2":     {exact: true, why: "the partition that Kafka's own producer gives a key"},
