@@ -38,7 +38,7 @@ RACE  = $(shell go list ./... | grep -vE '/(rating|deploy|bench)(/|$$)|/internal
 say  = @printf '\n== %s\n' '$(1)'; mkdir -p bin; date +%s >bin/.stage
 took = @printf '== %s: %d s\n' '$(1)' $$(( $$(date +%s) - $$(cat bin/.stage) ))
 
-.PHONY: help run test lint unit race e2e chaos chaos-test sim fuzz bench bench-compare pgo parts parts-pin generate build fmt clean
+.PHONY: help run test lint unit monitoring race e2e chaos chaos-test sim fuzz bench bench-compare pgo parts parts-pin generate build fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,10 +47,11 @@ run: build ## a simulated city, rated live, an hour a minute, with everything it
 	@$(FETCH) libchdb >/dev/null
 	@exec bin/wattline demo $(if $(SPEED),--speed $(SPEED))
 
-test: ## everything that must be green: parts, lint, unit, race, end to end (under 20 minutes on two cores)
+test: ## everything that must be green: parts, lint, unit, dashboard and alerts, race, end to end (under 20 minutes on two cores)
 	@$(MAKE) parts
 	@$(MAKE) lint
 	@$(MAKE) unit
+	@$(MAKE) monitoring
 	@$(MAKE) race
 	@$(MAKE) e2e
 	@$(MAKE) chaos-test
@@ -65,6 +66,12 @@ unit: ## tests of all packages but end to end
 	$(call say,unit tests)
 	@go test -timeout 10m $(UNIT)
 	$(call took,unit tests)
+
+monitoring: ## dashboard and alert rules against a running engine's /metrics, by Prometheus's own engine
+	$(call say,dashboard and alerts)
+	@$(FETCH) libchdb >/dev/null
+	@cd internal/monitoring && go test -count=1 -timeout 8m ./...
+	$(call took,dashboard and alerts)
 
 race: ## tests of what runs at the same time, under the race detector, with costly checks on
 	$(call say,race)
