@@ -113,8 +113,8 @@ func newHandler(cfg Config) (http.Handler, *handler) {
 	registry.MustRegister(newCollector(cfg.Health, cfg.Version, cfg.Around), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/sessions/{id}", h.session)
-	mux.HandleFunc("GET /v1/sessions/{id}/price", h.price)
+	mux.HandleFunc("GET /v1/sessions/{id}", h.noCards(h.session))
+	mux.HandleFunc("GET /v1/sessions/{id}/price", h.noCards(h.price))
 	mux.HandleFunc("GET /v1/sessions", h.dearest)
 	mux.HandleFunc("GET /healthz", h.healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)

@@ -177,7 +177,7 @@ func (t *Tokens) guard(next http.Handler) http.Handler {
 		case ok && (role == RoleOperator || need == RoleRead):
 			next.ServeHTTP(w, r)
 		case ok:
-			t.log.Debug("token of too low a role", "name", name, "path", r.URL.Path, "from", r.RemoteAddr)
+			t.log.Debug("token of too low a role", "name", name, "path", logged(r.URL.Path), "from", r.RemoteAddr)
 			answer(w, http.StatusForbidden, failure{Error: fmt.Sprintf("the token of %s has the role %s, this needs %s", name, role, need), Code: "forbidden"}, t.log)
 		case r.URL.Path == "/healthz":
 			next.ServeHTTP(w, r)
@@ -186,7 +186,7 @@ func (t *Tokens) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(s, r)
 			answer(w, s.status, map[string]bool{"ready": s.status == http.StatusOK}, t.log)
 		default:
-			t.log.Debug("no valid token", "path", r.URL.Path, "from", r.RemoteAddr)
+			t.log.Debug("no valid token", "path", logged(r.URL.Path), "from", r.RemoteAddr)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="wattline"`)
 			answer(w, http.StatusUnauthorized, failure{
 				Error: "a valid token is needed", Code: "unauthorized",

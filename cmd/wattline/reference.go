@@ -16,6 +16,7 @@ import (
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/rating"
 	"github.com/wattline/wattline/rating/ocpi"
 )
@@ -127,6 +128,9 @@ func referenceLoad(ctx context.Context, client *kafka.Client, cfg *config.Config
 	}
 	msgs, added, withdrawn, err := published.differences(wanted, options)
 	if err != nil {
+		return err
+	}
+	if err := reference.NoCardNumbers(msgs); err != nil {
 		return err
 	}
 	published.list(msgs, tell)

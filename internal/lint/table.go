@@ -55,7 +55,7 @@ func table() map[string]rule {
 		"connectors/kafka/embedded":      {why: "kfake with its data on disk: knows no topic of ours"},
 		"connectors/conntest":            {imports: []string{"engine", "rating"}, why: "the suite that every source and sink passes"},
 
-		"api":             {imports: []string{"engine", "engine/ends", "rating", "rating/ocpi", "analytics", "internal/certs"}, why: "HTTP"},
+		"api":             {imports: []string{"engine", "engine/ends", "rating", "rating/ocpi", "analytics", "internal/certs", "internal/redact"}, why: "HTTP"},
 		"analytics":       {imports: []string{"rating"}, why: "questions and their SQL"},
 		"billing/vault":   {why: "payment secrets; only billing/payment may ask"},
 		"billing/invoice": {exact: true, imports: []string{"rating", "rating/ocpi"}, why: "invoices from final sessions"},
@@ -72,7 +72,7 @@ func table() map[string]rule {
 		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
 		"internal/checkup":     {exact: true, imports: []string{"connectors/kafka", "connectors/clickhouse"}, why: "what is wrong with a Kafka and a store, and what to do; for cmd"},
 		"internal/rejects":     {exact: true, imports: []string{"engine", "engine/reject"}, why: "keys of rejects, sealing on their way to Kafka, and what operators do with them; for cmd"},
-		"internal/reference":   {imports: []string{"engine", "rating/ocpi"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
+		"internal/reference":   {imports: []string{"engine", "rating/ocpi", "internal/redact"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
 		"internal/livebill":    {exact: true, imports: []string{"connectors/clickhouse", "engine", "internal/liveview", "rating"}, why: "the explained bill of a running session, from an engine and a store; for cmd"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
 		"internal/config":      {imports: []string{"internal/certs", "internal/secret"}, why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
@@ -80,7 +80,7 @@ func table() map[string]rule {
 		"internal/invariant":   {why: "bugs and assertions"},
 		"internal/secret":      {why: "a text that is never shown"},
 		"internal/machine":     {why: "how much memory the process may use, whose clock differs; for cmd, which is large"},
-		"internal/redact":      {exact: true, why: "no card number in what is shown or kept; for engine and cmd"},
+		"internal/redact":      {exact: true, why: "no card number in what is shown or kept; for engine, api and cmd"},
 		"internal/certs":       {why: "TLS certificates: made, read, and what is wrong with them; for whoever connects or serves"},
 		"internal/lint":        {why: "these rules"},
 		"internal/chaos": {

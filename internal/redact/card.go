@@ -22,7 +22,7 @@ func CardNumber[T ~string | ~[]byte](text T) bool {
 		for i < len(text) && (word(text[i]) || joins(text, i)) {
 			i++
 		}
-		if i-from >= minCard && card(text[from:i]) {
+		if i-from >= MinCard && card(text[from:i]) {
 			return true
 		}
 	}
@@ -39,7 +39,8 @@ func MessageID(id []byte) []byte {
 	return hex.AppendEncode([]byte("card-"), sum[:4])
 }
 
-const minCard, maxCard = 13, 19
+// MinCard and maxCard are how many digits a card number has.
+const MinCard, maxCard = 13, 19
 
 func digit(c byte) bool { return c-'0' < 10 }
 
@@ -110,7 +111,7 @@ func valid[T ~string | ~[]byte](text T) bool {
 		digits[n] = text[i] - '0'
 		n++
 	}
-	return n >= minCard && scheme(digits[:n]) && luhn(digits[:n])
+	return n >= MinCard && scheme(digits[:n]) && luhn(digits[:n])
 }
 
 // scheme says whether a number of that length begins as one of Visa, Mastercard, American Express, Diners Club, JCB,
