@@ -237,7 +237,7 @@ func TestMetrics(t *testing.T) {
 	got := metricNames(t, &fake{stats: []engine.PartitionStats{{
 		Partition: p, Records: 1, Readings: 2, Rejects: 3, Opened: 4, Ended: 5, Outside: 6, EnergyMwh: 7, Live: 8, Held: 9, Position: 10, Committed: 11,
 		End: 25, WatermarkMs: 12_500, DurableMs: 13_500, Blocks: 14, Rows: 15, Snapshots: 16, RateNs: 17_000_000_000, Recoveries: 18,
-		FallbackBefore: 19, FallbackLedger: 20, StallNs: 21_000_000_000, StallMaxNs: 2_000_000,
+		FallbackBefore: 19, FallbackLedger: 20, StallNs: 21_000_000_000, StallMaxNs: 2_000_000, CDRs: 22, NoCDRs: 23,
 	}}})
 	want := map[string]string{
 		"wattline_messages_total": "1", "wattline_readings_total": "2", "wattline_rejects_total": "3", "wattline_sessions_opened_total": "4",
@@ -247,6 +247,7 @@ func TestMetrics(t *testing.T) {
 		"wattline_rows_total": "15", "wattline_snapshots_total": "16", "wattline_snapshot_fallbacks_before_total": "19",
 		"wattline_snapshot_fallbacks_ledger_total": "20", "wattline_rating_seconds_total": "17", "wattline_halted_partitions": "0",
 		"wattline_ready": "1", "wattline_build_info": "1", "wattline_recoveries_total": "18", "wattline_failing_partitions": "0",
+		"wattline_cdrs_total": "22", "wattline_sessions_without_cdr_total": "23",
 		"wattline_snapshot_stall_seconds_total": "21", "wattline_snapshot_stall_seconds_max": "0.002",
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -53,6 +53,15 @@ type topicSet struct {
 	Reference string `json:"reference"`
 	State     string `json:"state"`
 	Rejects   string `json:"rejects"`
+	CDRs      string `json:"cdrs"`
+	Prices    string `json:"prices"`
+}
+
+// own are the topics that a run has for itself.
+func (t *topicSet) own(partitions int32) []kafka.TopicSpec {
+	return []kafka.TopicSpec{
+		kafka.StateTopic(t.State, partitions), kafka.RejectsTopic(t.Rejects, 1), kafka.CDRsTopic(t.CDRs, partitions), kafka.PricesTopic(t.Prices, partitions),
+	}
 }
 
 // engineLine is a line of the engine's process: how far it is, and once, at the end, the result.
@@ -158,6 +167,7 @@ func (x *engineEnds) close() {
 // engine makes the engine of spec. Source, Committer, Logs, Membership and Logger are the caller's.
 func (x *engineEnds) engine(spec *engineSpec, cfg engine.Config, ends engine.Ends) (*engine.Engine, error) {
 	cfg.ReferenceTopic, cfg.StateTopic, cfg.RejectsTopic = spec.Topics.Reference, spec.Topics.State, spec.Topics.Rejects
+	cfg.CDRsTopic, cfg.PricesTopic = spec.Topics.CDRs, spec.Topics.Prices
 	ends.Producer, ends.Sink, ends.Ledger, ends.Clock = x.client.Producer(), x.store, x.store, engine.SystemClock{}
 	ends.Decoders, ends.Reference, ends.Installation = decoders(), reference.Decode, installation
 	return engine.New(cfg, ends)

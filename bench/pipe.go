@@ -187,7 +187,8 @@ func (p *pipe) once(ctx context.Context, i int) (*PipeRun, error) {
 	}
 	topics := p.topics
 	topics.State, topics.Rejects = p.s.topic(fmt.Sprintf("state-%d", k)), p.s.topic(fmt.Sprintf("rejects-%d", k))
-	specs := []kafka.TopicSpec{kafka.StateTopic(topics.State, p.cfg.Partitions), kafka.RejectsTopic(topics.Rejects, 1)}
+	topics.CDRs, topics.Prices = p.s.topic(fmt.Sprintf("cdrs-%d", k)), p.s.topic(fmt.Sprintf("prices-%d", k))
+	specs := topics.own(p.cfg.Partitions)
 	if _, err := p.client.EnsureTopics(ctx, specs); err != nil {
 		return nil, err
 	}

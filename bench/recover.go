@@ -205,10 +205,13 @@ func phases(killed time.Time, line *lifeLine) RecoverRun {
 // prepare makes topics and database, and loads the reference log and the beginning of every session.
 func (k *killer) prepare(ctx context.Context) error {
 	cfg, s := k.cfg, k.s
-	t := topicSet{Readings: s.topic("readings"), Reference: s.topic("reference"), State: s.topic("state"), Rejects: s.topic("rejects")}
+	t := topicSet{
+		Readings: s.topic("readings"), Reference: s.topic("reference"), State: s.topic("state"), Rejects: s.topic("rejects"),
+		CDRs: s.topic("cdrs"), Prices: s.topic("prices"),
+	}
 	readings := kafka.ReadingsTopic(t.Readings, cfg.Partitions)
 	readings.Configs = map[string]string{"retention.ms": "-1", "message.timestamp.after.max.ms": "9223372036854775807"} // simulated times
-	specs := []kafka.TopicSpec{readings, kafka.ReferenceTopic(t.Reference), kafka.StateTopic(t.State, cfg.Partitions), kafka.RejectsTopic(t.Rejects, 1)}
+	specs := append([]kafka.TopicSpec{readings, kafka.ReferenceTopic(t.Reference)}, t.own(cfg.Partitions)...)
 	if _, err := k.client.EnsureTopics(ctx, specs); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -21,11 +22,14 @@ type Block struct {
 	Charges  []ChargeRows  // one a month; in order of month once closed
 	Sessions []SessionRows // the same
 	Rejects  []Message
+	Box      outbox.Box // sessions that became final
 
 	// image is that of the state at the block's end, nil if none was due.
 	image *image
 	// books are the book changes that this block's plan has to carry.
 	bookChange *BookChange
+
+	cdrs, noCDRs int64 // of Box, once they are produced
 
 	rows  int
 	text  []byte // transaction ids of Sessions point into it
@@ -92,6 +96,8 @@ func (b *Block) reset(p Partition, first, book int64) {
 	}
 	clear(b.Rejects)
 	b.Rejects = b.Rejects[:0]
+	b.Box.Reset()
+	b.cdrs, b.noCDRs = 0, 0
 	b.image, b.bookChange = nil, nil
 	b.rows, b.text = 0, b.text[:0]
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"github.com/wattline/wattline/engine/identity"
 	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/engine/reject"
 	"github.com/wattline/wattline/engine/snapshot"
@@ -41,7 +42,7 @@ func (s *shard) emit(ss *snapshot.Session, charges []rating.Charge) {
 		return
 	}
 	plan, place := &s.plans.Info[ss.Plan], &s.places.Info[ss.Place]
-	id, name := sessionUUID(s.source, ss), s.names.List[ss.ChargePoint]
+	id, name := identity.Of(s.source, ss), s.names.List[ss.ChargePoint]
 	for i := range charges {
 		rows := s.block.charges(s.block.month.of(charges[i].FromMs))
 		j := rows.grow()
@@ -97,7 +98,7 @@ func (s *shard) versionOf(ss *snapshot.Session, total rating.Total) {
 	if s.mute {
 		return
 	}
-	id := sessionUUID(s.source, ss)
+	id := identity.Of(s.source, ss)
 	rows := s.block.sessions(s.block.month.of(ss.Rate.FirstMs))
 	i := len(rows.Version)
 	if again {

@@ -50,11 +50,18 @@ func testTariff(id string, day, night int64) *rating.Tariff {
 }
 
 func testLocation(id, tariff string, uids ...string) *rating.Location {
-	l := &rating.Location{CountryCode: "NL", PartyID: "WTL", ID: id, Zone: "Europe/Amsterdam", Country: "NLD", LastUpdatedMs: rating.Unknown}
+	l := &rating.Location{
+		CountryCode: "NL", PartyID: "WTL", ID: id, Zone: "Europe/Amsterdam", Country: "NLD", LastUpdatedMs: rating.Unknown,
+		Name: "Test", Address: "Dam 1", City: "Amsterdam", Latitude: "52.37302", Longitude: "4.89305",
+	}
 	for _, uid := range uids {
-		l.EVSEs = append(l.EVSEs, rating.EVSE{UID: uid, Connectors: []rating.Connector{
-			{ID: "1", MaxPowerW: 22_000, TariffIDs: []string{tariff}}, {ID: "2", MaxPowerW: 22_000, TariffIDs: []string{tariff}},
-		}})
+		e := rating.EVSE{UID: uid, ID: "NL*WTL*E" + uid}
+		for _, number := range []string{"1", "2"} {
+			e.Connectors = append(e.Connectors, rating.Connector{
+				ID: number, MaxPowerW: 22_000, TariffIDs: []string{tariff}, Standard: "IEC_62196_T2", Format: "SOCKET", PowerType: "AC_3_PHASE",
+			})
+		}
+		l.EVSEs = append(l.EVSEs, e)
 	}
 	return l
 }
@@ -410,6 +417,9 @@ func (w *world) result() []string {
 	}
 	for k, v := range w.reject {
 		out = append(out, "reject "+k+" "+v)
+	}
+	for k, v := range w.cdrs {
+		out = append(out, "cdr "+k+" "+v)
 	}
 	slices.Sort(out)
 	return out

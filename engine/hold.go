@@ -45,6 +45,11 @@ func (s *shard) endHeld(ss *snapshot.Session, status SessionStatus) {
 	if h == nil || h.Trimmed {
 		ss.Status = uint8(StatusUnpriceable)
 		s.version(ss)
+		reason := "it has no readings"
+		if h != nil {
+			reason = h.Reason
+		}
+		s.final(ss, s.total(ss), reason)
 		s.forgetHeld(ss.Key)
 		s.drop(ss)
 		return

@@ -81,7 +81,7 @@ func TestStopWalksToTheEnd(t *testing.T) {
 	c := newPartition(w.engine(t, testConfig(), &refs), readings)
 	c.shard = newShard(readings, &c.e.cfg, c.e.decoders, c.e.ref, HashKey{})
 	for i := range uint64(10 * imageStep * stepsAtOnce) {
-		c.shard.sessions.Insert(snapshot.Key{mix(i), mix(i + 1<<32)})
+		c.shard.sessions.Insert(snapshot.Key{i * 0x9e3779b97f4a7c15, i*0xbf58476d1ce4e5b9 + 1})
 	}
 	c.shard.block, c.shard.nextOffset = newBlock(), 7
 	c.shard.block.reset(readings, 7, 1)

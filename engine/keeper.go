@@ -250,6 +250,8 @@ func (k *keeper) advance(f *flight) {
 		st.DurableMs.Store(row.WatermarkMs)
 		st.Blocks.Add(1)
 		st.Rows.Add(row.Charges.Rows + row.Sessions.Rows)
+		st.CDRs.Add(f.block.cdrs)
+		st.NoCDRs.Add(f.block.noCDRs)
 	}
 	k.dirty = true
 	k.nameProduced()

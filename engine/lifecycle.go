@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"github.com/wattline/wattline/engine/book"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
@@ -85,7 +84,7 @@ func (s *shard) endedBefore(r *rating.Reading) bool {
 		if !mayBe(c.Number, r.Connector) || c.Ended == (snapshot.Key{}) {
 			continue
 		}
-		if s.hash.key(r.ChargePoint, c.Number, r.Transaction) == c.Ended {
+		if s.hash.Key(r.ChargePoint, c.Number, r.Transaction) == c.Ended {
 			return true
 		}
 	}
@@ -222,6 +221,7 @@ func (s *shard) renewed(ss *snapshot.Session, atMs int64) bool {
 	if SessionStatus(ss.Status) != StatusProvisional || atMs <= ss.Rate.LastMs {
 		return false
 	}
+	s.final(ss, s.total(ss), "")
 	s.drop(ss)
 	return true
 }
@@ -264,7 +264,7 @@ func (s *shard) answer(r *rating.Reading) {
 func (s *shard) openStart(st *snapshot.Start, connector uint32, transaction []byte) *snapshot.Session {
 	c := s.connectors.At(connector)
 	chargePoint := []byte(s.names.List[c.ChargePoint])
-	key := s.hash.key(chargePoint, c.Number, transaction)
+	key := s.hash.Key(chargePoint, c.Number, transaction)
 	if ss := s.lookup(key, noSlot); ss != nil && !s.renewed(ss, st.AtMs) {
 		return ss
 	}
@@ -388,7 +388,7 @@ func (s *shard) price(ss *snapshot.Session, asOf, startMs int64) bool {
 	}
 	s.priced = p
 	ss.Plan = s.plans.Put(p.Plan, planInfo{p.Compiled, p.Tariff, p.Compiled.Tariff().Currency})
-	ss.Place = s.places.Put(p.Place, book.Place{Location: p.Location, MaxW: p.MaxW})
+	ss.Place = s.places.Put(p.Place, p.Stand)
 	return true
 }
 
@@ -518,7 +518,7 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 		if c.Live == ss.Key {
 			c.Live = snapshot.Key{}
 		}
-		if c.Number == ss.Connector || c.Number == 0 && s.hash.key([]byte(s.names.List[ss.ChargePoint]), 0, ss.Transaction()) == ss.Key {
+		if c.Number == ss.Connector || c.Number == 0 && s.hash.Key([]byte(s.names.List[ss.ChargePoint]), 0, ss.Transaction()) == ss.Key {
 			c.Ended, c.EndedFromMs, c.EndedMs = ss.Key, beganMs(ss), ss.Rate.LastMs
 		}
 	}
@@ -540,6 +540,7 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 		s.arm(ss) // kept a while, so that what comes late is seen
 		return
 	}
+	s.final(ss, total, "")
 	s.drop(ss)
 }
 

@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/wattline/wattline/engine/commit"
+import (
+	"github.com/wattline/wattline/engine/commit"
+	"github.com/wattline/wattline/engine/identity"
+)
 
 // What an offset commit says beside the offset: package engine/commit.
 type (
@@ -24,3 +27,12 @@ func AppendMetadata(dst []byte, m *Metadata) []byte { return commit.Append(dst, 
 
 // ParseMetadata reads what AppendMetadata wrote, or the release before it; else commit.ErrMetadata.
 func ParseMetadata(text string) (*Metadata, error) { return commit.Parse(text) }
+
+// SessionID is the UUID that column session_id has.
+type SessionID = identity.SessionID
+
+// MaxChargePoint is the longest charge point identity, bytes.
+const MaxChargePoint = identity.MaxChargePoint
+
+// ParseSessionID reads the text of a UUID, with or without dashes.
+func ParseSessionID(text string) (id SessionID, ok bool) { return identity.ParseSessionID(text) }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/identity"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
 )
@@ -41,23 +41,6 @@ type SessionView struct {
 	Partition   Partition
 	Position    int64 // source position of the newest row; Offset the state is of
 	Offset      int64 // all messages below are in it
-}
-
-// SessionID is the UUID that column session_id has.
-type SessionID [16]byte
-
-// ParseSessionID reads the text of a UUID, with or without dashes.
-func ParseSessionID(text string) (id SessionID, ok bool) {
-	b, err := hex.DecodeString(strings.ReplaceAll(text, "-", ""))
-	if err != nil || len(b) != len(id) {
-		return id, false
-	}
-	return SessionID(b), true
-}
-
-func (id SessionID) String() string {
-	h := hex.EncodeToString(id[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // askTimeout bounds a question: a shard answers between two batches.
@@ -149,7 +132,7 @@ func (e *Engine) Prices(ctx context.Context, p Partition, ids []SessionID) ([]Se
 // withID calls fn with the session that has the id, if it runs.
 func (s *shard) withID(id SessionID, fn func(*snapshot.Session)) {
 	s.sessions.Half(binary.BigEndian.Uint64(id[:8]), func(ss *snapshot.Session) {
-		if sessionUUID(s.source, ss) == id {
+		if identity.Of(s.source, ss) == id {
 			fn(ss)
 		}
 	})
@@ -158,7 +141,7 @@ func (s *shard) withID(id SessionID, fn func(*snapshot.Session)) {
 // Session returns the running sessions that id names: a session id, or a transaction id, alone or behind its
 // charge point and a colon. Sessions that ended are in table sessions_latest.
 func (e *Engine) Session(ctx context.Context, id string) ([]SessionView, error) {
-	uuid, isUUID := ParseSessionID(id)
+	uuid, isUUID := identity.ParseSessionID(id)
 	var found []SessionView
 	err := e.ask(ctx, func(s *shard) {
 		if isUUID {
@@ -206,7 +189,7 @@ func (e *Engine) Dearest(ctx context.Context, n int) ([]SessionView, error) {
 
 func (s *shard) view(ss *snapshot.Session) SessionView {
 	v := SessionView{
-		ID: SessionID(sessionUUID(s.source, ss)).String(), ChargePoint: s.names.List[ss.ChargePoint], Connector: ss.Connector,
+		ID: identity.Of(s.source, ss).String(), ChargePoint: s.names.List[ss.ChargePoint], Connector: ss.Connector,
 		Transaction: string(ss.Transaction()), Status: SessionStatus(ss.Status), State: ss.Rate.Charge,
 		StartMs: ss.Rate.FirstMs, LastMs: ss.Rate.LastMs, Total: s.total(ss), Flags: SessionFlags(ss.Flags) &^ flagUnitGuessed,
 		Split: ss.Rate.LastSplit, PeriodMs: ss.Rate.PeriodStartMs, Readings: ss.Readings, Partition: s.partition,
@@ -232,6 +215,7 @@ type PartitionStats struct {
 	Position, Committed, End                           int64 // End: of the log when last asked; -1 unknown
 	WatermarkMs, DurableMs                             int64
 	Blocks, Rows, Snapshots, RateNs                    int64
+	CDRs, NoCDRs                                       int64  // made durable; sessions that can have none
 	StallNs, StallMaxNs                                int64  // that the shard spent on snapshots, and the longest piece
 	Recoveries                                         int64  // of the partition by this process, since it started
 	FallbackBefore, FallbackLedger                     int64  // 1: made from the snapshot before, from no snapshot
@@ -254,6 +238,7 @@ func (e *Engine) Stats() []PartitionStats {
 			st.Position, st.Committed, st.End = s.Position.Load(), s.Committed.Load(), s.End.Load()
 			st.WatermarkMs, st.DurableMs = s.Watermark.Load(), s.DurableMs.Load()
 			st.Blocks, st.Rows, st.Snapshots, st.RateNs = s.Blocks.Load(), s.Rows.Load(), s.Snapshots.Load(), s.RateNs.Load()
+			st.CDRs, st.NoCDRs = s.CDRs.Load(), s.NoCDRs.Load()
 			st.StallNs, st.StallMaxNs = s.StallNs.Load(), s.StallMaxNs.Load()
 			st.FallbackBefore, st.FallbackLedger = s.FallbackBefore.Load(), s.FallbackLedger.Load()
 		}

@@ -220,7 +220,7 @@ func TestStartsAreForgotten(t *testing.T) {
 func TestPowerTellsMessagesApart(t *testing.T) {
 	b := newBare(t, testConfig(), "CP1")
 	b.each(t, startAt(minutes(0), 0, noSeq))
-	ss := b.lookup(b.hash.key([]byte("CP1"), 1, []byte("7")), noSlot)
+	ss := b.lookup(b.hash.Key([]byte("CP1"), 1, []byte("7")), noSlot)
 	r := rating.Reading{AtMs: minutes(1), RegisterMwh: kwh, PowerMicroW: 1, CurrentNanoA: rating.Unknown, Seq: noSeq}
 	if b.noteFingerprint(ss, &r) {
 		t.Error("a new message is repeated")

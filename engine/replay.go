@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/wattline/wattline/engine/identity"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/internal/invariant"
@@ -82,7 +83,7 @@ func (r *Replayer) Snapshot() []byte {
 func (r *Replayer) Position() int64 { return r.shard.position }
 
 // SessionUUID is the column session_id of ss.
-func (r *Replayer) SessionUUID(ss *snapshot.Session) [16]byte { return sessionUUID(r.shard.source, ss) }
+func (r *Replayer) SessionUUID(ss *snapshot.Session) [16]byte { return identity.Of(r.shard.source, ss) }
 
 // Plan is what prices ss; ok false while nothing does.
 func (r *Replayer) Plan(ss *snapshot.Session) (plan snapshot.Plan, ok bool) {

@@ -319,46 +319,12 @@ func readingFlags(f rating.ReadingFlags) (out SessionFlags) {
 // repeated says whether the message was seen before, and remembers it.
 func (s *shard) repeated(ss *snapshot.Session, r *rating.Reading) bool {
 	if r.Seq != rating.Unknown {
-		return !s.noteSeq(ss, r.Seq)
+		return !ss.NoteSeq(r.Seq)
 	}
 	return s.noteFingerprint(ss, r)
 }
 
-// noteSeq returns whether seq is new within the window of the last 64. What lies below the window counts as new:
-// it is late, and its time tells what becomes of it.
-func (s *shard) noteSeq(ss *snapshot.Session, seq int64) bool {
-	if ss.LastSeq == rating.Unknown {
-		ss.LastSeq = seq
-		return true
-	}
-	d := seq - ss.LastSeq
-	if d > 0 {
-		if d >= 64 {
-			ss.SeqBits = 0
-			if d == 64 {
-				ss.SeqBits = 1 << 63
-			}
-		} else {
-			ss.SeqBits = ss.SeqBits<<d | 1<<(d-1)
-		}
-		ss.LastSeq = seq
-		return true
-	}
-	if d == 0 {
-		return false
-	}
-	if d < -64 {
-		return true
-	}
-	bit := uint64(1) << (-d - 1)
-	if ss.SeqBits&bit != 0 {
-		return false
-	}
-	ss.SeqBits |= bit
-	return true
-}
-
-// noteFingerprint is noteSeq for protocols without sequence numbers: 32 bits of (time, register, context, kind,
+// noteFingerprint is NoteSeq for protocols without sequence numbers: 32 bits of (time, register, context, kind,
 // state, power) of the last 64 messages. A chance collision can at most hide that a late reading came late.
 func (s *shard) noteFingerprint(ss *snapshot.Session, r *rating.Reading) (repeated bool) {
 	if ss.Window == 0 {

@@ -32,7 +32,7 @@ type settler struct {
 	lastID uint64
 }
 
-// settle makes b durable: rejects, rows, the block's row. recovered says that an earlier attempt may have left
+// settle makes b durable: rejects, CDRs, rows, the block's row. recovered says that an earlier attempt may have left
 // anything behind.
 func (w *settler) settle(ctx context.Context, b *Block, recovered bool) error {
 	planned := w.clock.Now()
@@ -44,6 +44,9 @@ func (w *settler) settle(ctx context.Context, b *Block, recovered bool) error {
 	if b.Row.Last < b.Row.First {
 		return nil
 	}
+	if err := w.tell(ctx, b); err != nil {
+		return err
+	}
 	for _, in := range b.inserts() {
 		if err := w.insert(ctx, in, recovered, &planned); err != nil {
 			return err
@@ -53,16 +56,7 @@ func (w *settler) settle(ctx context.Context, b *Block, recovered bool) error {
 }
 
 func (w *settler) produceRejects(ctx context.Context, b *Block) error {
-	for wait := ends.NewBackoff(w.cfg.InsertBackoffMax); ; {
-		_, err := w.producer.Produce(ctx, w.cfg.RejectsTopic, 0, b.Rejects)
-		if err == nil {
-			return nil
-		}
-		w.log.Debug("rejects not produced, trying again", "error", err)
-		if err := wait.Sleep(ctx, w.clock); err != nil {
-			return err
-		}
-	}
+	return w.deliver(ctx, w.cfg.RejectsTopic, 0, b.Rejects)
 }
 
 // inserts lists the inserts of a block in their order; the block's own row is the last.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wattline/wattline/engine/book"
+	"github.com/wattline/wattline/engine/identity"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/internal/redact"
@@ -61,7 +62,7 @@ type shard struct {
 
 	// The state, as it goes into a snapshot.
 	sessions    *slab.Table
-	hash        hasher
+	hash        identity.Hasher
 	nextOffset  int64
 	watermarkMs int64
 	tickMinute  int64
@@ -119,8 +120,8 @@ type planInfo struct {
 func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key HashKey) *shard {
 	return &shard{
 		partition: p, cfg: cfg, decoders: decoders, ref: ref,
-		sessions: slab.NewTable(), hash: newHasher(key), maxGapMs: cfg.MaxGapMs(),
-		source: sourceOf(p), parts: cfg.Partitioners[p.Topic],
+		sessions: slab.NewTable(), hash: identity.NewHasher(key), maxGapMs: cfg.MaxGapMs(),
+		source: identity.SourceOf(p.String()), parts: cfg.Partitioners[p.Topic],
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
 		names: slab.NewNames(), places: slab.NewInterned[snapshot.Place, book.Place](), plans: slab.NewInterned[snapshot.Plan, planInfo](),
 		tiers: slab.NewInterned[string, struct{}](), keysOf: -1,
@@ -255,7 +256,7 @@ func (s *shard) hint(records []Record, lo, hi int) {
 		}
 		k := snapshot.Key{}
 		if len(r.Transaction) != 0 && len(r.ChargePoint) <= MaxChargePoint && len(r.Transaction) <= snapshot.MaxTransaction {
-			k = s.hash.key(r.ChargePoint, r.Connector, r.Transaction)
+			k = s.hash.Key(r.ChargePoint, r.Connector, r.Transaction)
 		}
 		s.keys[i-lo] = k
 	}

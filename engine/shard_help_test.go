@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
+	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -86,7 +88,21 @@ func (b *bare) rows() []string {
 	for _, m := range b.block.Rejects {
 		w.reject[string(m.Key)] = string(m.Value)
 	}
+	maps.Copy(w.cdrs, b.cdrs())
 	return w.result()
+}
+
+// cdrs is what the block has for wattline.cdrs, and for wattline.rejects of sessions that can have none.
+func (b *bare) cdrs() map[string]string {
+	out := map[string]string{}
+	err := b.block.Box.Each(outbox.Source{Topic: b.partition.Topic, Partition: b.partition.Number}, func(m outbox.Message) error {
+		out[string(m.Key)] = string(m.Value)
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	return out
 }
 
 // last is the newest version of each session of the block, by transaction.

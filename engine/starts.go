@@ -27,7 +27,7 @@ func (s *shard) forgetAt(place uint32) {
 
 // startKey names a pending Start: connector -1 is no connector's.
 func (s *shard) startKey(chargePoint, messageID []byte) snapshot.Key {
-	return s.hash.key(chargePoint, -1, messageID)
+	return s.hash.Key(chargePoint, -1, messageID)
 }
 
 // pendingStart finds the newest Start of a connector that still waits, and takes it.

@@ -23,6 +23,8 @@ type shardStats struct {
 	Blocks     atomic.Int64
 	Rows       atomic.Int64
 	Snapshots  atomic.Int64
+	CDRs       atomic.Int64
+	NoCDRs     atomic.Int64
 	RateNs     atomic.Int64 // time spent rating
 	StallNs    atomic.Int64 // time that the shard spent on snapshots
 	StallMaxNs atomic.Int64 // the longest piece of it

@@ -30,6 +30,7 @@ type world struct {
 	blocks   []BlockRow
 	tokens   map[string]bool
 	reject   map[string]string // key -> value
+	cdrs     map[string]string // the same; one that came otherwise is there as DIFFERS, too
 	rnd      *rand.Rand
 	faults   float64 // chance of a fault per call
 	crash    int     // calls until everything fails for good; -1 never
@@ -67,7 +68,7 @@ var errInjected = errors.New("injected")
 func newWorld(seed uint64) *world {
 	return &world{
 		logs: map[string][]Record{}, commits: map[Partition]Commit{}, sessions: map[string]sessionRow{}, tokens: map[string]bool{},
-		reject: map[string]string{}, rnd: rand.New(rand.NewPCG(seed, 1)), crash: -1, batch: 100,
+		reject: map[string]string{}, cdrs: map[string]string{}, rnd: rand.New(rand.NewPCG(seed, 1)), crash: -1, batch: 100,
 	}
 }
 
@@ -220,6 +221,13 @@ func (w *world) Produce(_ context.Context, topic string, p int32, msgs []Message
 		recs = append(recs, Record{Key: m.Key, Value: m.Value, TimestampMs: m.TimestampMs})
 		if topic == "wattline.rejects" {
 			w.reject[string(m.Key)] = string(m.Value)
+		}
+		if topic == "wattline.cdrs" {
+			if was, ok := w.cdrs[string(m.Key)]; ok && was != string(m.Value) {
+				w.cdrs["DIFFERS "+string(m.Key)] = string(m.Value)
+				continue
+			}
+			w.cdrs[string(m.Key)] = string(m.Value)
 		}
 	}
 	return w.append(topic, p, recs...), after

@@ -95,6 +95,7 @@ func engineConfig(cfg *config.Config, id string) engine.Config {
 	e := &cfg.Engine
 	c := engine.Config{
 		EngineID: id, ReferenceTopic: cfg.Kafka.ReferenceTopic, StateTopic: cfg.Kafka.StateTopic, RejectsTopic: cfg.Kafka.RejectsTopic,
+		CDRsTopic: cfg.Kafka.CDRsTopic, PricesTopic: cfg.Kafka.PricesTopic, NoPrices: !cfg.Engine.Prices,
 		SliceMs: e.Slice.Milliseconds(), SessionTimeoutMs: e.SessionTimeout.Milliseconds(), BlockRows: int(e.BlockRows), BlockOffsets: e.BlockOffsets,
 		BlockAge: e.BlockAge, BlockAgeMax: e.BlockAgeMax, BlocksPerSecond: int(e.BlocksPerSecond), SnapshotReplay: e.SnapshotReplay, SnapshotAge: e.SnapshotAge,
 		SnapshotChunk: int(e.SnapshotChunk), BookEvery: e.BookEvery, ReferencePoll: e.ReferencePoll, StopTimeout: e.StopTimeout, InsertBackoffMax: e.InsertBackoffMax,
@@ -207,8 +208,8 @@ func storeConfig(cfg *config.Config, at storeAt) clickhouse.Config {
 	}
 }
 
-// topicSpecs lists the topics that an engine needs. The state topic has a partition for each of the readings topic
-// that has the most.
+// topicSpecs lists the topics that an engine needs. What is told of sessions, and their state, has a partition for each of
+// the readings topic that has the most.
 func topicSpecs(cfg *config.Config, readings map[string]string) []kafka.TopicSpec {
 	var most int32 = 1
 	var specs []kafka.TopicSpec
@@ -218,7 +219,11 @@ func topicSpecs(cfg *config.Config, readings map[string]string) []kafka.TopicSpe
 		specs = append(specs, s)
 		most = max(most, r.Partitions)
 	}
-	specs = append(specs, kafka.ReferenceTopic(cfg.Kafka.ReferenceTopic), kafka.StateTopic(cfg.Kafka.StateTopic, most), kafka.RejectsTopic(cfg.Kafka.RejectsTopic, 1))
+	specs = append(specs, kafka.ReferenceTopic(cfg.Kafka.ReferenceTopic), kafka.StateTopic(cfg.Kafka.StateTopic, most), kafka.RejectsTopic(cfg.Kafka.RejectsTopic, 1),
+		kafka.CDRsTopic(cfg.Kafka.CDRsTopic, most))
+	if cfg.Engine.Prices {
+		specs = append(specs, kafka.PricesTopic(cfg.Kafka.PricesTopic, most))
+	}
 	for i := range specs {
 		specs[i].ReplicationFactor = int16(cfg.Kafka.ReplicationFactor)
 	}
@@ -237,8 +242,10 @@ func ensureTopics(ctx context.Context, client *kafka.Client, cfg *config.Config,
 	}
 	var errs []error
 	for _, r := range cfg.Kafka.Readings {
-		if n := counts[cfg.Kafka.StateTopic]; n < counts[r.Topic] {
-			errs = append(errs, fmt.Errorf("topic %s has %d partitions, %s only %d: add partitions to it, each needs its own", r.Topic, counts[r.Topic], cfg.Kafka.StateTopic, n))
+		for _, topic := range []string{cfg.Kafka.StateTopic, cfg.Kafka.CDRsTopic, cfg.Kafka.PricesTopic} {
+			if n, ok := counts[topic]; ok && n < counts[r.Topic] {
+				errs = append(errs, fmt.Errorf("topic %s has %d partitions, %s only %d: add partitions to it, each needs its own", r.Topic, counts[r.Topic], topic, n))
+			}
 		}
 	}
 	return counts, errors.Join(errs...)

@@ -48,6 +48,17 @@ func RejectsTopic(name string, partitions int32) TopicSpec {
 	return TopicSpec{Name: name, Partitions: partitions, Require: map[string]string{"cleanup.policy": "delete"}}
 }
 
+// CDRsTopic holds the CDRs of final sessions, for as long as the broker keeps topics by default. Compaction is refused: who
+// reads them late would get them in another order.
+func CDRsTopic(name string, partitions int32) TopicSpec {
+	return TopicSpec{Name: name, Partitions: partitions, Require: map[string]string{"cleanup.policy": "delete"}}
+}
+
+// PricesTopic holds the newest price of each running session: compacted.
+func PricesTopic(name string, partitions int32) TopicSpec {
+	return TopicSpec{Name: name, Partitions: partitions, Require: map[string]string{"cleanup.policy": "compact"}}
+}
+
 // ReadingsTopic holds readings. Compaction would take readings of a key but the last: refused.
 func ReadingsTopic(name string, partitions int32) TopicSpec {
 	return TopicSpec{Name: name, Partitions: partitions, Require: map[string]string{"cleanup.policy": "delete"}}

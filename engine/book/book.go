@@ -183,9 +183,8 @@ type Price struct {
 	Plan     snapshot.Plan
 	Place    snapshot.Place
 	Compiled *rating.Plan
-	Location string
+	Stand    Place
 	Tariff   string
-	MaxW     int64
 	Always   bool // the same for every session without a driver of the connector that begins with this book
 	Contract string
 	Tier     string
@@ -216,7 +215,7 @@ func (b *Book) Price(asOf int64, s *Session) (p Price, reason string, ok bool) {
 	}
 	p.Compiled, p.Always = plan, choice.Always
 	p.Place = snapshot.Place{Offset: place.Offset, UID: place.UID, Connector: place.Connector.ID}
-	p.Location, p.Tariff, p.MaxW = locationName(place.Location), TariffName(p.Plan), place.Connector.MaxPowerW
+	p.Stand, p.Tariff = placeOf(&place, locationName(place.Location)), TariffName(p.Plan)
 	return p, "", true
 }
 
@@ -294,6 +293,14 @@ func (b *Book) RecoverPlan(ref snapshot.Plan) (*rating.Plan, error) {
 type Place struct {
 	Location string // country_code*party_id*id
 	MaxW     int64  // of the connector, W; 0 = not said
+
+	Where     *rating.Location // the version that the place is of
+	EVSE      *rating.EVSE
+	Connector *rating.Connector
+}
+
+func placeOf(p *rating.Placement, name string) Place {
+	return Place{Location: name, MaxW: p.Connector.MaxPowerW, Where: p.Location, EVSE: p.EVSE, Connector: p.Connector}
 }
 
 // RecoverPlaces finds the locations that a snapshot names; the first of refs is unused. An error: the log does not have
@@ -315,7 +322,7 @@ func (b *Book) RecoverPlaces(refs []snapshot.Place) ([]Place, error) {
 				name = locationName(p.Location)
 				named[p.Location] = name
 			}
-			infos[i] = Place{name, p.Connector.MaxPowerW}
+			infos[i] = placeOf(&p, name)
 		}
 		b.mu.Unlock()
 	}

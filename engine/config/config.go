@@ -19,6 +19,14 @@ type Config struct {
 	StateTopic string
 	// RejectsTopic gets what can not be used. Default wattline.rejects.
 	RejectsTopic string
+	// CDRsTopic gets the CDRs of final sessions; it has as many partitions as the readings topic, or more. Default
+	// wattline.cdrs.
+	CDRsTopic string
+	// PricesTopic gets the prices of running sessions; it has as many partitions as the readings topic, or more. Default
+	// wattline.prices.
+	PricesTopic string
+	// NoPrices leaves PricesTopic alone.
+	NoPrices bool
 
 	// Partitioners are those of the readings topics, by topic. Default none: nothing is checked.
 	Partitioners map[string]Partitioner
@@ -80,6 +88,8 @@ func (c Config) WithDefaults() Config {
 	text(&c.ReferenceTopic, "wattline.reference")
 	text(&c.StateTopic, "wattline.state")
 	text(&c.RejectsTopic, "wattline.rejects")
+	text(&c.CDRsTopic, "wattline.cdrs")
+	text(&c.PricesTopic, "wattline.prices")
 	if c.SliceMs == 0 {
 		c.SliceMs = 15 * minuteMs
 	}

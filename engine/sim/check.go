@@ -83,6 +83,7 @@ func (w *world) checkRows(q *query) {
 		return
 	}
 	row := &q.part.block
+	w.noteRow(q.at.p, row.First)
 	for t, want := range map[engine.Table]engine.Sums{engine.TableCharges: row.Charges, engine.TableSessions: row.Sessions} {
 		got := engine.Sums{}
 		for _, at := range w.store.months(q.at.p, q.at.first, t) {

@@ -130,11 +130,20 @@ func (in *input) tariff(at time.Duration, id string) {
 // location publishes where a charger is and what it costs there.
 func (in *input) location(at time.Duration, i int) {
 	id := fmt.Sprintf("L%d", i)
-	e := rating.EVSE{UID: chargePoint(i)}
+	e := rating.EVSE{UID: chargePoint(i), ID: "NL*WTL*E" + chargePoint(i)}
 	for _, c := range []string{"1", "2"} {
-		e.Connectors = append(e.Connectors, rating.Connector{ID: c, MaxPowerW: 22_000, TariffIDs: []string{[]string{"T1", "T2"}[in.rnd.IntN(2)]}})
+		e.Connectors = append(e.Connectors, rating.Connector{
+			ID: c, MaxPowerW: 22_000, TariffIDs: []string{[]string{"T1", "T2"}[in.rnd.IntN(2)]},
+			Standard: "IEC_62196_T2", Format: "SOCKET", PowerType: "AC_3_PHASE",
+		})
 	}
-	l := &rating.Location{CountryCode: "NL", PartyID: "WTL", ID: id, Zone: zoneName, Country: "NLD", LastUpdatedMs: rating.Unknown, EVSEs: []rating.EVSE{e}}
+	l := &rating.Location{
+		CountryCode: "NL", PartyID: "WTL", ID: id, Zone: zoneName, Country: "NLD", LastUpdatedMs: rating.Unknown, EVSEs: []rating.EVSE{e},
+		Address: "Dam 1", City: "Amsterdam", Latitude: "52.37302", Longitude: "4.89305",
+	}
+	if i%4 == 3 {
+		l.Address = "" // so its sessions have no CDR
+	}
 	in.refs = append(in.refs, dated{at, engine.ReferenceRecord{
 		LocationKey: rating.LocationKey{CountryCode: "NL", PartyID: "WTL", ID: id}, Location: l,
 	}})

@@ -13,7 +13,7 @@ import (
 type Counts struct {
 	Seeds, Steps, Lives, Crashes, Zombies, Expelled, Fenced, Rebalances int
 	Orphans                                                             int // effects that came when nobody waited for them
-	Blocks, Rows, Rejects                                               int64
+	Blocks, Rows, Rejects, CDRs                                         int64
 	Truths                                                              int   // sessions priced by the oracle
 	Faults                                                              []int // by kind
 }
@@ -24,6 +24,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Zombies, c.Expelled, c.Fenced, c.Rebalances = c.Zombies+o.Zombies, c.Expelled+o.Expelled, c.Fenced+o.Fenced, c.Rebalances+o.Rebalances
 	c.Orphans, c.Blocks, c.Rows, c.Rejects = c.Orphans+o.Orphans, c.Blocks+o.Blocks, c.Rows+o.Rows, c.Rejects+o.Rejects
 	c.Truths += o.Truths
+	c.CDRs += o.CDRs
 	if c.Faults == nil {
 		c.Faults = make([]int, kinds)
 	}
@@ -36,7 +37,7 @@ func (c *Counts) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d seeds, %d steps, %d lives of engines, %d crashes, %d zombies (%d expelled, %d fenced), %d rebalances, %d effects that came late\n",
 		c.Seeds, c.Steps, c.Lives, c.Crashes, c.Zombies, c.Expelled, c.Fenced, c.Rebalances, c.Orphans)
-	fmt.Fprintf(&b, "%d blocks, %d rows, %d rejects, %d sessions priced by the oracle\nfaults:", c.Blocks, c.Rows, c.Rejects, c.Truths)
+	fmt.Fprintf(&b, "%d blocks, %d rows, %d rejects, %d CDRs, %d sessions priced by the oracle\nfaults:", c.Blocks, c.Rows, c.Rejects, c.CDRs, c.Truths)
 	for k, n := range c.Faults {
 		fmt.Fprintf(&b, " %s %d;", FaultKind(k), n)
 	}

@@ -36,17 +36,18 @@ func (w *world) checkLedger() {
 		w.fail("the reference log can not be read: %v", err)
 		return
 	}
-	rejects := map[string]string{}
+	all := &told{rejects: map[string]string{}}
 	for _, p := range w.kafka.parts {
-		w.checkPartition(p, ref, rejects)
+		w.checkPartition(p, ref, all)
 	}
-	w.checkRejects(rejects)
+	w.checkRejects(all.rejects)
+	w.checkCDRs(all)
 	w.checkTruth()
 }
 
 // checkPartition compares one partition: block by block with the same blocks, and as a whole with blocks that end at
 // book changes only, so that it shows where a row depends on where a block ends (I1).
-func (w *world) checkPartition(p engine.Partition, ref *engine.Reference, rejects map[string]string) {
+func (w *world) checkPartition(p engine.Partition, ref *engine.Reference, all *told) {
 	blocks := w.store.blocks(p)
 	next := int64(0)
 	for i := range blocks {
@@ -73,8 +74,9 @@ func (w *world) checkPartition(p engine.Partition, ref *engine.Reference, reject
 		w.rate(same, p, b.First, b.Last)
 		w.checkBlock(b, same.End(b.Last), same.Block(), &got)
 		for _, m := range same.Block().Rejects {
-			rejects[string(m.Key)] = string(m.Value) + string(m.Private)
+			all.rejects[string(m.Key)] = string(m.Value) + string(m.Private)
 		}
+		all.add(p, same.Block())
 		if i == 0 || blocks[i-1].BookOffset != b.BookOffset {
 			whole.Begin(b.First, b.BookOffset)
 		}

@@ -441,3 +441,36 @@ func benchState(b *testing.B) *State {
 	}
 	return st
 }
+
+// TestNoteSeq: the window of sequence numbers against a set of all that was seen.
+func TestNoteSeq(t *testing.T) {
+	for seed := range uint64(300) {
+		rnd := rand.New(rand.NewPCG(seed, 7))
+		ss := &Session{LastSeq: rating.Unknown}
+		seen, last := map[int64]bool{}, int64(0)
+		at := rnd.Int64N(1000) - 500
+		for i := range 400 {
+			seq := at + rnd.Int64N(10)
+			switch rnd.IntN(12) {
+			case 0:
+				seq = at - rnd.Int64N(90)
+			case 1:
+				seq = at + 55 + rnd.Int64N(20)
+			case 2:
+				seq = at + rnd.Int64N(1<<40)
+			}
+			want := !seen[seq] || seq < last-64 // below the window nothing is known: new
+			if got := ss.NoteSeq(seq); got != want {
+				t.Fatalf("seed %d, message %d: seq %d after %d is new: %v, want %v", seed, i, seq, last, got, want)
+			}
+			if len(seen) == 0 || seq > last {
+				last = seq
+			}
+			seen[seq] = true
+			at = last
+			if ss.LastSeq != last {
+				t.Fatalf("seed %d: LastSeq %d, want %d", seed, ss.LastSeq, last)
+			}
+		}
+	}
+}

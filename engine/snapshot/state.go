@@ -104,6 +104,40 @@ func (s *Session) Transaction() []byte { return s.Tx[:s.TxLen] }
 // Priced says that the session's pricing has begun: it has a plan and a first register value.
 func (s *Session) Priced() bool { return s.Plan != 0 && s.Rate.LastMwh != rating.Unknown }
 
+// NoteSeq returns whether seq is new within the window of the last 64. What lies below the window counts as new:
+// it is late, and its time tells what becomes of it.
+func (s *Session) NoteSeq(seq int64) bool {
+	if s.LastSeq == rating.Unknown {
+		s.LastSeq = seq
+		return true
+	}
+	d := seq - s.LastSeq
+	if d > 0 {
+		if d >= 64 {
+			s.SeqBits = 0
+			if d == 64 {
+				s.SeqBits = 1 << 63
+			}
+		} else {
+			s.SeqBits = s.SeqBits<<d | 1<<(d-1)
+		}
+		s.LastSeq = seq
+		return true
+	}
+	if d == 0 {
+		return false
+	}
+	if d < -64 {
+		return true
+	}
+	bit := uint64(1) << (-d - 1)
+	if s.SeqBits&bit != 0 {
+		return false
+	}
+	s.SeqBits |= bit
+	return true
+}
+
 // Window holds fingerprints of the last 64 messages of a session whose protocol has no sequence numbers.
 type Window struct {
 	Seen [64]uint32

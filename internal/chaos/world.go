@@ -19,6 +19,8 @@ import (
 const (
 	readingsTopic = "chaos.readings"
 	rejectsTopic  = "chaos.rejects"
+	cdrsTopic     = "chaos.cdrs"
+	pricesTopic   = "chaos.prices"
 	group         = "chaos"
 	database      = "chaos"
 	partitions    = 8
@@ -214,7 +216,7 @@ func (w *world) config(id, brokers, store string) string {
 		"log:", "  level: info",
 		"kafka:", "  brokers: [" + brokers + "]", "  group: " + group,
 		fmt.Sprintf("  readings: ['%s:protobuf:%d']", readingsTopic, partitions),
-		"  reference_topic: chaos.reference", "  state_topic: chaos.state", "  rejects_topic: " + rejectsTopic,
+		"  reference_topic: chaos.reference", "  state_topic: chaos.state", "  rejects_topic: " + rejectsTopic, "  cdrs_topic: " + cdrsTopic, "  prices_topic: " + pricesTopic,
 		"  session_timeout: " + sessionTimeout.String(), "  heartbeat_interval: 500ms", "  rebalance_timeout: 5s", "  request_timeout: 5s",
 	}, "\n") + "\n"
 }

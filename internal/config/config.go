@@ -36,6 +36,7 @@ type Engine struct {
 	SnapshotChunk    int64 // bytes
 	BookEvery        time.Duration
 	ReferencePoll    time.Duration
+	Prices           bool
 	StopTimeout      time.Duration
 	InsertBackoffMax time.Duration
 }
@@ -65,6 +66,8 @@ type Kafka struct {
 	ReferenceTopic    string
 	StateTopic        string
 	RejectsTopic      string
+	CDRsTopic         string
+	PricesTopic       string
 	CreateTopics      bool
 	ReplicationFactor int64 // 0: the brokers' default
 	SessionTimeout    time.Duration

@@ -54,6 +54,7 @@ func engineKeys() []Key {
 		size("engine.snapshot_chunk", "512KiB", "Size of a message of a snapshot. It must be below the state topic's max.message.bytes.", 4<<10, 8<<20, func(c *Config) *int64 { return &c.Engine.SnapshotChunk }),
 		duration("engine.book_every", "1m", "New tariffs and chargers are taken at most that often; at once for sessions that wait for them.", time.Second, day, func(c *Config) *time.Duration { return &c.Engine.BookEvery }),
 		duration("engine.reference_poll", "1s", "How often the reference log is asked for news.", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.Engine.ReferencePoll }),
+		yes("engine.prices", "true", "Tell the prices of running sessions on kafka.prices_topic, at most one a second and session. false: nothing is told, and it costs nothing.", func(c *Config) *bool { return &c.Engine.Prices }),
 		duration("engine.stop_timeout", "3s", "Bounds an orderly stop of the engine. What is not durable by then is made again at the next start. The whole program stops within 1.5 s more.", 100*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.Engine.StopTimeout }),
 		duration("engine.insert_backoff_max", "10s", "The longest pause between two attempts of an insert.", shortest, 5*time.Minute, func(c *Config) *time.Duration { return &c.Engine.InsertBackoffMax }),
 	}
@@ -92,6 +93,8 @@ func kafkaKeys() []Key {
 		text("kafka.reference_topic", "topic", "wattline.reference", "The log of tariffs and locations.", func(c *Config) *string { return &c.Kafka.ReferenceTopic }, topicName),
 		text("kafka.state_topic", "topic", "wattline.state", "Holds the engines' snapshots (compacted).", func(c *Config) *string { return &c.Kafka.StateTopic }, topicName),
 		text("kafka.rejects_topic", "topic", "wattline.rejects", "Gets what cannot be decoded or used, with the reason.", func(c *Config) *string { return &c.Kafka.RejectsTopic }, topicName),
+		text("kafka.cdrs_topic", "topic", "wattline.cdrs", "Gets the CDRs of final sessions (OCPI 2.2.1).", func(c *Config) *string { return &c.Kafka.CDRsTopic }, topicName),
+		text("kafka.prices_topic", "topic", "wattline.prices", "Gets the prices of running sessions (compacted), unless engine.prices is false.", func(c *Config) *string { return &c.Kafka.PricesTopic }, topicName),
 		yes("kafka.create_topics", "true", "Make topics that are missing. false: a missing topic is an error that says how to make it.", func(c *Config) *bool { return &c.Kafka.CreateTopics }),
 		number("kafka.replication_factor", "replicas", "0", "Of topics that are made. 0: the brokers' default.", 0, 100, func(c *Config) *int64 { return &c.Kafka.ReplicationFactor }),
 		duration("kafka.session_timeout", "30s", "How long the group keeps the partitions of an engine that is silent. One that is back before goes on at once.", time.Second, 30*time.Minute, func(c *Config) *time.Duration { return &c.Kafka.SessionTimeout }),

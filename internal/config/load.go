@@ -348,6 +348,8 @@ func (l *loader) together() {
 	use("kafka.reference_topic", k.ReferenceTopic)
 	use("kafka.state_topic", k.StateTopic)
 	use("kafka.rejects_topic", k.RejectsTopic)
+	use("kafka.cdrs_topic", k.CDRsTopic)
+	use("kafka.prices_topic", k.PricesTopic)
 }
 
 // nearest names the known key, or section, that is most like path.

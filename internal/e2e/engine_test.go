@@ -25,6 +25,10 @@ func (s *scene) readingsTopic() string { return s.name + ".readings" }
 
 func (s *scene) rejectsTopic() string { return s.name + ".rejects" }
 
+func (s *scene) cdrsTopic() string { return s.name + ".cdrs" }
+
+func (s *scene) pricesTopic() string { return s.name + ".prices" }
+
 // configText is a configuration that shares nothing with other scenes but the broker and the store. more are lines of
 // section engine, indented by two.
 func (s *scene) configText(id, api, format string, partitions int32, more ...string) string {
@@ -41,6 +45,7 @@ func (s *scene) configText(id, api, format string, partitions int32, more ...str
 		"kafka:", "  brokers: ["+shared.kafka.Addr()+"]", "  group: "+s.name,
 		fmt.Sprintf("  readings: ['%s:%s:%d:%s']", s.readingsTopic(), format, partitions, partitioner),
 		"  reference_topic: "+s.name+".reference", "  state_topic: "+s.name+".state", "  rejects_topic: "+s.rejectsTopic(),
+		"  cdrs_topic: "+s.cdrsTopic(), "  prices_topic: "+s.pricesTopic(),
 		"  session_timeout: 10s", "  heartbeat_interval: 500ms",
 		"clickhouse:", "  addr: ["+shared.storeAddr+"]", "  password_file: "+shared.passwordFile, "  database: "+s.name,
 		"http:", "  addr: "+api,

@@ -90,7 +90,7 @@ func (w *securedWorld) configText(s *scene, api string, more ...string) string {
 		"engine: {id: secured}",
 		"kafka:", "  brokers: [" + w.broker.ListenerAddr("SASL_SSL") + "]", "  group: " + s.name,
 		"  readings: ['" + s.readingsTopic() + ":protobuf:2']",
-		"  reference_topic: " + s.name + ".reference", "  state_topic: " + s.name + ".state", "  rejects_topic: " + s.rejectsTopic(),
+		"  reference_topic: " + s.name + ".reference", "  state_topic: " + s.name + ".state", "  rejects_topic: " + s.rejectsTopic(), "  cdrs_topic: " + s.cdrsTopic(), "  prices_topic: " + s.pricesTopic(),
 		"  session_timeout: 10s", "  heartbeat_interval: 500ms",
 		"  tls: true", "  tls_ca_file: " + w.kafkaCA, "  sasl: scram-sha-512", "  sasl_user: wattline",
 	}

@@ -99,17 +99,18 @@ func table() map[string]rule {
 // engineRules are those of the engine and what is made of its parts.
 func engineRules() map[string]rule {
 	return map[string]rule{
-		"engine":          {exact: true, imports: []string{"internal/redact", "rating", "engine/book", "engine/commit", "engine/config", "engine/ends", "engine/outbox", "engine/pace", "engine/reject", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
+		"engine":          {exact: true, imports: []string{"internal/redact", "rating", "engine/book", "engine/commit", "engine/config", "engine/ends", "engine/identity", "engine/outbox", "engine/pace", "engine/reject", "engine/snapshot", "engine/slab"}, why: "the stream machine and its protocol"},
 		"engine/book":     {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "the reference log in memory: it changes with what prices, not with the protocol, and engine is large"},
 		"engine/commit":   {exact: true, why: "the text beside a committed offset: a format of its own, and engine is large"},
-		"engine/outbox":   {exact: true, imports: []string{"rating", "rating/ocpi", "engine/snapshot", "engine/slab"}, why: "what an engine tells others of its sessions: CDRs and live prices; engine is large"},
+		"engine/identity": {exact: true, imports: []string{"engine/snapshot"}, why: "ids of sessions: a format of its own, and engine is large"},
+		"engine/outbox":   {exact: true, imports: []string{"rating", "rating/ocpi", "engine/identity", "engine/reject", "engine/snapshot", "engine/slab"}, why: "what an engine tells others of its sessions: CDRs and live prices; engine is large"},
 		"engine/reject":   {exact: true, why: "the record of what can not be used: a format of its own, and others read it"},
 		"engine/slab":     {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "a shard's memory: the table of sessions has nothing to do with the protocol, and engine is large"},
 		"engine/config":   {exact: true, imports: []string{"internal/murmur2"}, why: "what an engine can be told, with defaults and faults; engine is large"},
 		"engine/pace":     {exact: true, why: "how often blocks and snapshots are made: sums of its own, with no protocol in them"},
 		"engine/ends":     {exact: true, why: "what ails the engine's ends, told once; the names are shared with connectors"},
 		"engine/snapshot": {exact: true, imports: []string{"rating"}, why: "the state's bytes"},
-		"engine/sim":      {exact: true, imports: engineTools(), why: "the adversary: source, committer and sink with faults"},
+		"engine/sim":      {exact: true, imports: append(engineTools(), "engine/outbox"), why: "the adversary: source, committer and sink with faults"},
 		"engine/verify":   {exact: true, imports: engineTools(), why: "independent proof of what was written"},
 	}
 }
