@@ -2,6 +2,7 @@ package redact
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -43,4 +44,41 @@ func TestMessageID(t *testing.T) {
 	if a, b := string(MessageID([]byte("4111111111111111"))), string(MessageID([]byte("5555555555554444"))); a != "card-9bbef194" || a == b {
 		t.Error(a, b)
 	}
+}
+
+// FuzzCardNumber: whatever is around a card number, it is found; what is taken for one has the digits of one.
+func FuzzCardNumber(f *testing.F) {
+	for _, s := range []string{"", "4", " ", "-", "17 ", "card:", "4111-", "\xff\x00", "9223372036854766666"} {
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		for _, number := range []string{"4111111111111111", "3782 822463 10005"} {
+			if text := before + "\n" + number + "\n" + after; !CardNumber(text) || !CardNumber([]byte(text)) {
+				t.Errorf("not found in %q", text)
+			}
+		}
+		if !CardNumber(before) {
+			return
+		}
+		digits := strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' {
+				return r
+			}
+			return -1
+		}, before)
+		found := false
+		for n := MinCard; n <= maxCard; n++ {
+			for i := 0; i+n <= len(digits); i++ {
+				sum := 0
+				for k := range n {
+					v := int(digits[i+n-1-k]-'0') * (1 + k%2)
+					sum += v/10 + v%10
+				}
+				found = found || sum%10 == 0
+			}
+		}
+		if !found {
+			t.Errorf("%q has no number with a check digit", before)
+		}
+	})
 }
