@@ -16,7 +16,6 @@ import (
 
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/kafka"
-	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/internal/secret"
@@ -33,6 +32,7 @@ type engineSpec struct {
 	Ends    []int64 `json:"ends"`
 	GOGC    int     `json:"gogc"`    // 0: as it is
 	Profile string  `json:"profile"` // file for a CPU profile; "": none
+	Format  string  `json:"format"`  // of the readings; "": Protobuf
 }
 
 // chAddr is where a database is.
@@ -169,19 +169,12 @@ func (x *engineEnds) engine(spec *engineSpec, cfg engine.Config, ends engine.End
 	cfg.ReferenceTopic, cfg.StateTopic, cfg.RejectsTopic = spec.Topics.Reference, spec.Topics.State, spec.Topics.Rejects
 	cfg.CDRsTopic, cfg.PricesTopic = spec.Topics.CDRs, spec.Topics.Prices
 	ends.Producer, ends.Sink, ends.Ledger, ends.Clock = x.client.Producer(), x.store, x.store, engine.SystemClock{}
-	ends.Decoders, ends.Reference, ends.Installation = decoders(), reference.Decode, installation
-	return engine.New(cfg, ends)
-}
-
-// decoders is the one decoder of the bench's readings.
-func decoders() engine.Decoders {
-	decode := engine.Decode(wire.Decode)
-	return func(_ string, contentType []byte) engine.Decode {
-		if contentType == nil || wire.Accepts(contentType) {
-			return decode
-		}
-		return nil
+	f, ok := formatNamed(spec.Format)
+	if !ok {
+		return nil, fmt.Errorf("there is no format %q", spec.Format)
 	}
+	ends.Decoders, ends.Reference, ends.Installation = f.decoders(), reference.Decode, installation
+	return engine.New(cfg, ends)
 }
 
 func installation() (engine.Message, error) {

@@ -68,6 +68,7 @@ func loadReadings(ctx context.Context, cfg *PipeConfig, n *loadgen.Network, unti
 	var done atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, loaders)
+	f, _ := formatNamed(cfg.Format) // Validate has looked
 	stop := make(chan struct{})
 	for w := range loaders {
 		var mine []int32
@@ -80,8 +81,8 @@ func loadReadings(ctx context.Context, cfg *PipeConfig, n *loadgen.Network, unti
 		wg.Go(func() {
 			b := newBatcher(p, topic, cfg.BatchRecords, counts, &done)
 			_, errs[w] = loadgen.Run(ctx, loadgen.RunConfig{
-				Network: n, UntilMs: untilMs, Partitions: mine, Clock: engine.SystemClock{},
-			}, b)
+				Network: n, Encode: f.encode, UntilMs: untilMs, Partitions: mine, Clock: engine.SystemClock{},
+			}, f.producer(b))
 		})
 	}
 	go cfg.tell("loading readings", "readings", cfg.Readings, &done, stop)

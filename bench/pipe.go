@@ -43,6 +43,7 @@ type PipeResult struct {
 	ChargePoints   int               `json:"charge_points"`
 	Partitions     int32             `json:"partitions"`
 	BatchRecords   int               `json:"batch_records"`
+	Format         string            `json:"format"`
 	SpotChecked    int               `json:"spot_checked"` // sessions of the truth priced by the oracle, too
 	Warmups        int               `json:"warmups"`
 	Runs           []PipeRun         `json:"runs"` // in order of CPU
@@ -111,7 +112,7 @@ func (p *pipe) run(ctx context.Context) (*PipeResult, error) {
 		return nil, err
 	}
 	res.LoadedIn = time.Since(began)
-	res.Readings, res.Duplicates = progressSum(p.ends), p.truth.Duplicates
+	res.Readings, res.Duplicates = p.readings(), p.truth.Duplicates
 	res.Sessions, res.Rows = p.truth.Sessions, p.truth.Rows
 	res.LoadedPerS = float64(res.Readings) / res.LoadedIn.Seconds()
 	for i := -cfg.Warmups; i < cfg.Runs; i++ {
@@ -141,7 +142,7 @@ func (p *pipe) run(ctx context.Context) (*PipeResult, error) {
 func (p *pipe) result() *PipeResult {
 	cfg := p.cfg
 	res := &PipeResult{
-		ChargePoints: cfg.ChargePoints, Partitions: cfg.Partitions, BatchRecords: cfg.BatchRecords, Warmups: cfg.Warmups,
+		ChargePoints: cfg.ChargePoints, Partitions: cfg.Partitions, BatchRecords: cfg.BatchRecords, Format: cfg.Format, Warmups: cfg.Warmups,
 		Profiled: cfg.ProfileDir != "", GOGC: cfg.GOGC, Host: describeHost(), GoalNs: pipeGoalNs, RatingVersion: rating.RatingVersion,
 		ReferenceBooks: len(p.n.Tariffs()) + p.n.Sites() + 1,
 		Versions:       map[string]string{"go": runtime.Version(), "clickhouse": p.s.storeVersion},
@@ -157,6 +158,15 @@ func (p *pipe) result() *PipeResult {
 		}
 	}
 	return res
+}
+
+// readings is how many were loaded, duplicates included: what the network has. verify holds it to the topic.
+func (p *pipe) readings() int64 { return p.truth.Readings + p.truth.Duplicates }
+
+// packs says whether a message has many readings.
+func (c *PipeConfig) packs() bool {
+	f, _ := formatNamed(c.Format)
+	return f.pack != nil
 }
 
 // load fills the readings topic and the reference log.
@@ -199,7 +209,7 @@ func (p *pipe) once(ctx context.Context, i int) (*PipeRun, error) {
 	}
 	spec := engineSpec{
 		Kafka: p.s.kafka, ClickHouse: db, Topics: topics, Group: fmt.Sprintf("wattline.bench.%s.%d", p.s.id, k),
-		Ends: p.ends, GOGC: p.cfg.GOGC,
+		Ends: p.ends, GOGC: p.cfg.GOGC, Format: p.cfg.Format,
 	}
 	if p.cfg.ProfileDir != "" && i >= 0 {
 		spec.Profile = filepath.Join(p.cfg.ProfileDir, fmt.Sprintf("engine-%d.pprof", i+1))
@@ -216,7 +226,7 @@ func (p *pipe) once(ctx context.Context, i int) (*PipeRun, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	if r.Checks, err = verify(ctx, conn, db.Database, &p.truth, p.ends); err != nil {
+	if r.Checks, err = verify(ctx, conn, db.Database, &p.truth, p.ends, p.cfg.packs()); err != nil {
 		return nil, err
 	}
 	if err := wrong(r.Checks); err != nil {
@@ -227,7 +237,7 @@ func (p *pipe) once(ctx context.Context, i int) (*PipeRun, error) {
 
 // engine runs an engine process to its end.
 func (p *pipe) engine(ctx context.Context, name string, spec *engineSpec) (*PipeRun, error) {
-	total := progressSum(p.ends)
+	total := p.readings()
 	c, err := startChild(ctx, p.cfg.Self, roleEngine, spec)
 	if err != nil {
 		return nil, err

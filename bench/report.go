@@ -9,7 +9,11 @@ import (
 // WriteTable prints the result for people.
 func (r *PipeResult) WriteTable(w io.Writer) {
 	p := printer{w: w}
-	p.line("pipe: Apache Kafka -> rated -> ClickHouse, one Protobuf reading a message")
+	what := map[string]string{"json": "one JSON reading", "packed": "up to 100 Protobuf readings", "arrow": "up to 100 Arrow readings"}[r.Format]
+	if what == "" {
+		what = "one Protobuf reading"
+	}
+	p.line("pipe: Apache Kafka -> rated -> ClickHouse, %s a message", what)
 	p.line("  %s readings, %s of them duplicates; %s live sessions; %d partitions; %s rows", thousands(r.Readings), thousands(r.Duplicates),
 		thousands(int64(r.ChargePoints)), r.Partitions, thousands(r.Rows))
 	p.line("  %s; %d cores, %s, load %.1f when it began; %s, ClickHouse %s", r.Host.CPU, r.Host.Cores, r.Host.OS+"/"+r.Host.Arch, r.Host.Load,

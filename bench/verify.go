@@ -35,7 +35,9 @@ type Check struct {
 }
 
 // verify asks ClickHouse for the sums of everything that a run wrote and compares them with the truth.
-func verify(ctx context.Context, conn driver.Conn, db string, truth *loadgen.Sums, ends []int64) ([]Check, error) {
+//
+// packed: messages have many readings, so their number is not known.
+func verify(ctx context.Context, conn driver.Conn, db string, truth *loadgen.Sums, ends []int64, packed bool) ([]Check, error) {
 	var checks []Check
 	ask := func(sql string, names []string, want ...int64) error {
 		got := make([]int64, len(names))
@@ -63,7 +65,7 @@ func verify(ctx context.Context, conn driver.Conn, db string, truth *loadgen.Sum
 		ask("SELECT sum(readings), sum(rejects), sum(charges_rows), sum(block_last - block_first + 1) FROM {db}.blocks",
 			[]string{"blocks_readings", "blocks_rejects", "blocks_rows", "blocks_offsets"}, truth.Readings+truth.Duplicates, 0, truth.Rows, records),
 	)
-	if records != truth.Readings+truth.Duplicates {
+	if !packed && records != truth.Readings+truth.Duplicates {
 		checks = append(checks, Check{"loaded", records, truth.Readings + truth.Duplicates})
 	}
 	return checks, err
