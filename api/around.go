@@ -17,6 +17,8 @@ type Around struct {
 	StoreSkew func() (ahead time.Duration, known bool)
 	// MemoryLimitBytes is what the process may use before the system or the Go runtime acts; 0: not known.
 	MemoryLimitBytes int64
+	// streams returns how many prices are followed now. nil: none may be.
+	streams func() int
 	// Rules are what decides rows: all engines of a group need the same.
 	Rules Rules
 }
@@ -27,13 +29,14 @@ type Rules struct {
 }
 
 // aroundDescs are the figures of Around.
-type aroundDescs struct{ members, skew, limit, rules *prometheus.Desc }
+type aroundDescs struct{ members, skew, limit, streams, rules *prometheus.Desc }
 
 func newAroundDescs() aroundDescs {
 	return aroundDescs{
 		members: prometheus.NewDesc("wattline_group_members", "Engines of the consumer group, as of its last assignment.", nil, nil),
 		skew:    prometheus.NewDesc("wattline_store_clock_skew_seconds", "By how much the store's clock is ahead of this machine's, s; the error is half the time that the question took.", nil, nil),
 		limit:   prometheus.NewDesc("wattline_memory_limit_bytes", "What the process may use: the least of GOMEMLIMIT, the control group's limit and the machine's memory.", nil, nil),
+		streams: prometheus.NewDesc("wattline_price_streams", "Prices that are followed now; http.streams is the most.", nil, nil),
 		rules:   prometheus.NewDesc("wattline_config_info", "1, with the settings that decide rows: all engines of a group need the same.", []string{"rating_version", "slice", "session_timeout", "readings"}, nil),
 	}
 }
@@ -42,6 +45,7 @@ func (d *aroundDescs) describe(ch chan<- *prometheus.Desc) {
 	ch <- d.members
 	ch <- d.skew
 	ch <- d.limit
+	ch <- d.streams
 	ch <- d.rules
 }
 
@@ -61,6 +65,9 @@ func (d *aroundDescs) collect(ch chan<- prometheus.Metric, a *Around) {
 	}
 	if a.MemoryLimitBytes > 0 {
 		gauge(d.limit, float64(a.MemoryLimitBytes))
+	}
+	if a.streams != nil {
+		gauge(d.streams, float64(a.streams()))
 	}
 	if a.Rules != (Rules{}) {
 		gauge(d.rules, 1, a.Rules.RatingVersion, a.Rules.Slice, a.Rules.SessionTimeout, a.Rules.Readings)

@@ -51,6 +51,13 @@ func (h *hub) leave() {
 	h.open--
 }
 
+// count is how many streams are open, for a metric.
+func (h *hub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open
+}
+
 func (h *hub) add(s *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

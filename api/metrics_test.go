@@ -27,7 +27,7 @@ func everything() *collector {
 		ends:  []ends.State{{End: ends.Store, State: ends.FaultNone}},
 	}
 	return newCollector(f, "v1", Around{
-		Members: func() int { return 2 }, StoreSkew: func() (time.Duration, bool) { return -1500 * time.Millisecond, true }, MemoryLimitBytes: 5,
+		Members: func() int { return 2 }, StoreSkew: func() (time.Duration, bool) { return -1500 * time.Millisecond, true }, MemoryLimitBytes: 5, streams: func() int { return 3 },
 		Rules: Rules{RatingVersion: "1", Slice: "15m0s", SessionTimeout: "1h0m0s", Readings: "t:protobuf:1:none"},
 	})
 }

@@ -109,6 +109,9 @@ func newHandler(cfg Config) (http.Handler, *handler) {
 	}
 	h := &handler{cfg: cfg, scanning: make(chan struct{}, scans)}
 	h.hub = newHub(&h.cfg)
+	if cfg.MaxStreams > 0 {
+		cfg.Around.streams = h.hub.count
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newCollector(cfg.Health, cfg.Version, cfg.Around), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -392,6 +392,11 @@ func TestManyStreams(t *testing.T) {
 		if !more.ended() || more.Code != http.StatusServiceUnavailable || more.Header().Get("Retry-After") == "" || !strings.Contains(more.Body.String(), "too_many_streams") {
 			t.Errorf("%d %s", more.Code, more.Body)
 		}
+		metrics := httptest.NewRecorder()
+		routes.ServeHTTP(metrics, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		if !strings.Contains(metrics.Body.String(), "\nwattline_price_streams 600\n") {
+			t.Errorf("streams are not counted: %s", metrics.Body)
+		}
 		time.Sleep(10*time.Second + 500*time.Millisecond)
 		l.set(func() {
 			if l.questions != 30 {
