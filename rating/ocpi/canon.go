@@ -21,11 +21,9 @@ type canon struct {
 	no    bool // not of that form
 	first bool // the next field has no comma before it
 
-	uids       []byte // of all EVSEs, to be one string
-	ends       []int  // of each in uids
+	uids, ids  texts // of all EVSEs: uid, evse_id
 	connectors []rating.Connector
-	id         string   // of the last connector: most have the same few
-	tariffs    []string // and its tariffs
+	last       rating.Connector // most have the same few texts
 }
 
 // location reads the value of a record, behind its version byte.
@@ -57,13 +55,22 @@ func (c *canon) object() *rating.Location {
 	for _, f := range [...]struct {
 		key string
 		to  *string
-	}{{"country_code", &l.CountryCode}, {"party_id", &l.PartyID}, {"id", &l.ID}, {"name", &l.Name}, {"city", &l.City}, {"country", &l.Country}} {
+	}{
+		{"country_code", &l.CountryCode}, {"party_id", &l.PartyID}, {"id", &l.ID}, {"name", &l.Name}, {"address", &l.Address}, {"city", &l.City},
+		{"postal_code", &l.PostalCode}, {"state", &l.State}, {"country", &l.Country},
+	} {
 		*f.to = string(c.optional(f.key))
+	}
+	if c.has("coordinates") {
+		c.begin("{")
+		l.Latitude, l.Longitude = string(c.optional("latitude")), string(c.optional("longitude"))
+		c.literal("}")
+		c.first = false
 	}
 	c.field("evses")
 	c.begin("[")
 	n := bytes.Count(c.src, []byte(`{"uid":`))
-	l.EVSEs, c.ends, c.connectors = make([]rating.EVSE, 0, n), make([]int, 0, n), make([]rating.Connector, 0, n)
+	l.EVSEs, c.uids.ends, c.connectors = make([]rating.EVSE, 0, n), make([]int, 0, n), make([]rating.Connector, 0, n)
 	for !c.no && !c.ended("]") {
 		c.comma()
 		l.EVSEs = append(l.EVSEs, c.evse())
@@ -84,22 +91,40 @@ func (c *canon) object() *rating.Location {
 	return l
 }
 
-// nameEVSEs gives the EVSEs their uids; false where one has that of another.
+// nameEVSEs gives the EVSEs their uids and ids; false where one has the uid of another.
 func (c *canon) nameEVSEs(l *rating.Location) bool {
-	uids, from := string(c.uids), 0
-	seen := make(map[string]struct{}, len(c.ends))
-	for i, end := range c.ends {
-		uid := uids[from:end]
+	c.ids.each(func(i int, id string) { l.EVSEs[i].ID = id })
+	seen := make(map[string]struct{}, len(l.EVSEs))
+	c.uids.each(func(i int, uid string) {
+		l.EVSEs[i].UID = uid
 		seen[uid] = struct{}{}
-		l.EVSEs[i].UID, from = uid, end
+	})
+	return len(seen) == len(l.EVSEs)
+}
+
+// texts gathers what differs from one to the next, to be one string in the end.
+type texts struct {
+	bytes []byte
+	ends  []int // of each in bytes
+}
+
+func (t *texts) add(text []byte) {
+	t.bytes = append(t.bytes, text...)
+	t.ends = append(t.ends, len(t.bytes))
+}
+
+func (t *texts) each(fn func(i int, text string)) {
+	all, from := string(t.bytes), 0
+	for i, end := range t.ends {
+		fn(i, all[from:end])
+		from = end
 	}
-	return len(seen) == len(c.ends)
 }
 
 func (c *canon) evse() rating.EVSE {
 	c.begin("{")
-	c.uids = append(c.uids, c.text("uid")...)
-	c.ends = append(c.ends, len(c.uids))
+	c.uids.add(c.text("uid"))
+	c.ids.add(c.optional("evse_id"))
 	c.field("connectors")
 	c.begin("[")
 	from := len(c.connectors)
@@ -123,10 +148,12 @@ func (c *canon) evse() rating.EVSE {
 
 func (c *canon) connector() {
 	c.begin("{")
-	if id := c.text("id"); string(id) != c.id {
-		c.id = string(id)
-	}
-	n := rating.Connector{ID: c.id}
+	n := &c.last
+	again(&n.ID, c.text("id"))
+	again(&n.Standard, c.optional("standard"))
+	again(&n.Format, c.optional("format"))
+	again(&n.PowerType, c.optional("power_type"))
+	n.MaxPowerW = 0
 	if c.has("max_electric_power") {
 		from := c.at
 		for c.at < len(c.src) && c.src[c.at] >= '0' && c.src[c.at] <= '9' {
@@ -136,39 +163,47 @@ func (c *canon) connector() {
 		c.no = c.no || err != nil || v == 0 || c.src[from] == '0' || c.at-from > 15 // zero is not written
 		n.MaxPowerW = v
 	}
+	ids := n.TariffIDs
+	n.TariffIDs = nil
 	if c.has("tariff_ids") {
-		n.TariffIDs = c.list()
+		n.TariffIDs = c.list(ids)
 	}
 	c.literal("}")
 	c.first = false
-	c.connectors = append(c.connectors, n)
+	c.connectors = append(c.connectors, *n)
 }
 
-// list reads a list of texts, at least one. Nobody changes it: connectors with the same share it.
-func (c *canon) list() []string {
+// again gives *s the text, which it often has already.
+func again(s *string, text []byte) {
+	if string(text) != *s {
+		*s = string(text)
+	}
+}
+
+// list reads a list of texts, at least one. It is often that of the connector before: nobody changes it, so they share.
+func (c *canon) list(before []string) []string {
 	c.begin("[")
 	same, i := true, 0
 	var own []string
 	for !c.no && !c.ended("]") {
 		c.comma()
 		s := c.quoted(false)
-		if same && i < len(c.tariffs) && c.tariffs[i] == string(s) {
+		if same && i < len(before) && before[i] == string(s) {
 			i++
 			continue
 		}
 		if same {
-			same, own = false, append(own, c.tariffs[:i]...)
+			same, own = false, append(own, before[:i]...)
 		}
 		own = append(own, string(s))
 	}
 	if same {
-		own = append(own, c.tariffs[:i]...)
-		if i == len(c.tariffs) {
-			own = c.tariffs
+		own = append(own, before[:i]...)
+		if i == len(before) {
+			own = before
 		}
 	}
 	c.no = c.no || len(own) == 0
-	c.tariffs = own
 	return own
 }
 

@@ -178,9 +178,9 @@ func TestReferenceFaults(t *testing.T) {
 // anything else is left to the reader of any JSON.
 func TestCanon(t *testing.T) {
 	full := rating.Location{
-		CountryCode: "NL", PartyID: "STR", ID: "L1", Name: "Zürich", City: "x", Country: "CHE", Zone: "Europe/Zurich", LastUpdatedMs: 1_767_596_100_123,
+		CountryCode: "NL", PartyID: "STR", ID: "L1", Name: "Zürich", Address: "Gleis 1", City: "x", PostalCode: "8001", State: "ZH", Country: "CHE", Latitude: "47.37", Longitude: "8.54", Zone: "Europe/Zurich", LastUpdatedMs: 1_767_596_100_123,
 		EVSEs: []rating.EVSE{
-			{UID: "CP1*1", Connectors: []rating.Connector{{ID: "1", MaxPowerW: 22_080, TariffIDs: []string{"A", "B"}}, {ID: "2", TariffIDs: []string{"A", "B"}}}},
+			{UID: "CP1*1", ID: "CH*STR*E1", Connectors: []rating.Connector{{ID: "1", MaxPowerW: 22_080, TariffIDs: []string{"A", "B"}}, {ID: "2", Standard: "IEC_62196_T2", Format: "SOCKET", PowerType: "AC_3_PHASE", TariffIDs: []string{"A", "B"}}}},
 			{UID: "CP1*2"},
 			{UID: "CP2", Connectors: []rating.Connector{{ID: "2", TariffIDs: []string{"A"}}, {ID: "1", MaxPowerW: 7, TariffIDs: []string{"A", "C", "D"}}, {ID: "3"}}},
 		},
