@@ -21,7 +21,7 @@ func (s *Store) Ended(ctx context.Context, ids []engine.SessionID) ([]engine.Ses
 	for i, id := range ids {
 		texts[i] = "'" + id.String() + "'"
 	}
-	const columns = "toString(session_id), charge_point, connector, transaction, location, tariff, currency, zone, toInt8(status), " +
+	const columns = "toString(session_id), charge_point, connector, transaction, location, tariff, tier, currency, zone, toInt8(status), " +
 		"toUnixTimestamp64Milli(start_time), toUnixTimestamp64Milli(last_time), excl_micros, incl_micros, energy_mwh, flags, topic, partition, version"
 	var list []engine.SessionView
 	err := s.ask(ctx, "SELECT "+columns+" FROM "+s.table("sessions")+" FINAL WHERE session_id IN {ids:Array(UUID)} AND status IN ('COMPLETED', 'PROVISIONAL')",
@@ -30,7 +30,7 @@ func (s *Store) Ended(ctx context.Context, ids []engine.SessionID) ([]engine.Ses
 			var status int8
 			var excl *int64
 			var flags uint32
-			err := r.Scan(&v.ID, &v.ChargePoint, &v.Connector, &v.Transaction, &v.Location, &v.Tariff, &v.Currency, &v.Zone, &status,
+			err := r.Scan(&v.ID, &v.ChargePoint, &v.Connector, &v.Transaction, &v.Location, &v.Tariff, &v.Tier, &v.Currency, &v.Zone, &status,
 				&v.StartMs, &v.LastMs, &excl, &v.Total.InclMicros, &v.Total.EnergyMwh, &flags, &v.Partition.Topic, &v.Partition.Number, &v.Position)
 			v.Status, v.Flags = engine.SessionStatus(status), engine.SessionFlags(flags)
 			if excl == nil {

@@ -232,7 +232,7 @@ func otherKeys() []Key {
 		text("http.tls_key_file", "file", "", "PEM key of http.tls_cert_file.", func(c *Config) *string { return &c.HTTP.KeyFile }),
 		text("http.tokens_file", "file", "", "Hashes of the bearer tokens that may ask, as `wattline api token` prints them; read again when it changes. Empty: everybody may.", func(c *Config) *string { return &c.HTTP.Tokens }),
 		yes("http.insecure", "false", "Allow an http.addr beyond this machine without a certificate or without tokens. Said in the log at every start.", func(c *Config) *bool { return &c.HTTP.Insecure }),
-		number("http.streams", "streams", "1000", "Prices that may be followed at a time (GET /v1/sessions/{id}/price as a stream). Each costs some 40 KiB; the shards are asked for all of them together.", 0, 1_000_000, func(c *Config) *int64 { return &c.HTTP.Streams }),
+		number("http.streams", "streams", "1000", "Prices that may be followed at a time (GET /v1/sessions/{id}/price as a stream). Each keeps a connection open; the shards are asked for all of them together.", 0, 1_000_000, func(c *Config) *int64 { return &c.HTTP.Streams }),
 		yes("http.pprof", "true", "Serve /debug/pprof. With tokens: to those of role operator.", func(c *Config) *bool { return &c.HTTP.Pprof }),
 		choice("log.level", "info", "The least level that is logged.", func(c *Config) *string { return &c.Log.Level }, "debug", "info", "warn", "error"),
 		choice("log.format", "text", "Form of a line.", func(c *Config) *string { return &c.Log.Format }, "text", "json"),

@@ -80,7 +80,7 @@ func (a *Asker) Bill(ctx context.Context) (*liveview.Bill, error) {
 	if s.Final {
 		if list, err := a.Store.Ended(ctx, []engine.SessionID{id}); err == nil && len(list) == 1 {
 			v := &list[0]
-			s.ChargePoint, s.Connector, s.Location, s.Zone, s.Start = v.ChargePoint, v.Connector, v.Location, v.Zone, instant(v.StartMs)
+			s.ChargePoint, s.Connector, s.Location, s.Tier, s.Zone, s.Start = v.ChargePoint, v.Connector, v.Location, v.Tier, v.Zone, instant(v.StartMs)
 		}
 	}
 	rows, err := a.Store.Bill(ctx, id, s.Location)

@@ -26,6 +26,7 @@ type Session struct {
 	ExclMicros  *int64 `json:"excl_micros"`
 	InclMicros  int64  `json:"incl_micros"`
 	Tariff      string `json:"tariff"`
+	Tier        string `json:"tier"`
 	Zone        string `json:"zone"`
 	HeldReason  string `json:"held_reason"`
 	Final       bool   `json:"final"`
@@ -38,6 +39,9 @@ func Explain(s *Session, rows []clickhouse.BillLine) *liveview.Bill {
 		Session: s.ID, ChargePoint: fmt.Sprintf("%s/%d", s.ChargePoint, s.Connector), Tariff: s.Tariff, Status: s.Status,
 		Since: localText(s.Start, zone), Last: localText(s.Last, zone), EnergyMwh: s.EnergyMwh, Currency: s.Currency,
 		Incl: s.InclMicros, Open: s.InclMicros, Final: s.Final, Note: s.HeldReason,
+	}
+	if s.Tier != "" {
+		b.Tariff += ", tier " + s.Tier
 	}
 	if s.ExclMicros != nil {
 		b.NoTax, b.Excl = true, *s.ExclMicros
@@ -137,7 +141,7 @@ func decimal(v int64, digits int) string {
 func Of(v *engine.SessionView) *Session {
 	b := &Session{
 		ID: v.ID, ChargePoint: v.ChargePoint, Connector: v.Connector, Location: v.Location, Status: status(v.Status), Start: instant(v.StartMs), Last: instant(v.LastMs),
-		EnergyMwh: v.Total.EnergyMwh, Currency: v.Currency, InclMicros: v.Total.InclMicros, Tariff: v.Tariff, Zone: v.Zone, HeldReason: v.HeldReason,
+		EnergyMwh: v.Total.EnergyMwh, Currency: v.Currency, InclMicros: v.Total.InclMicros, Tariff: v.Tariff, Tier: v.Tier, Zone: v.Zone, HeldReason: v.HeldReason,
 	}
 	if !v.Total.ExclUnknown {
 		b.ExclMicros = &v.Total.ExclMicros

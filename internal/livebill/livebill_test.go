@@ -14,7 +14,7 @@ func TestExplain(t *testing.T) {
 	excl := int64(10_000_000)
 	s := &Session{
 		ID: "765ddfae-5291-bca8-291b-c83bdca1b294", ChargePoint: "CP1", Connector: 2, Status: "ACTIVE", Start: "2026-01-05T07:17:08.849Z", Last: "2026-01-05T07:44:47.471Z",
-		EnergyMwh: 12_000_000, Currency: "EUR", ExclMicros: &excl, InclMicros: 11_900_000, Tariff: "NL*WTL*T", Zone: "Europe/Berlin",
+		EnergyMwh: 12_000_000, Currency: "EUR", ExclMicros: &excl, InclMicros: 11_900_000, Tariff: "NL*WTL*T", Tier: "gold", Zone: "Europe/Berlin",
 	}
 	row := func(period uint32, split, kind, dimension string, element int16, nano int64, vat int32, incl int64) clickhouse.BillLine {
 		return clickhouse.BillLine{
@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
-	if b.Open != 11_900_000-4_170_000 || b.Since != "Mon 5 Jan 08:17:08" || b.ChargePoint != "CP1/2" || !b.NoTax {
+	if b.Open != 11_900_000-4_170_000 || b.Since != "Mon 5 Jan 08:17:08" || b.ChargePoint != "CP1/2" || b.Tariff != "NL*WTL*T, tier gold" || !b.NoTax {
 		t.Errorf("%+v", b)
 	}
 	if b := Explain(&Session{Zone: "Nowhere/At_All"}, nil); b.Since != "-" || b.NoTax {
