@@ -47,7 +47,7 @@ type PipeConfig struct {
 	Partitions int32
 	// BatchRecords is how many records a record batch has.
 	BatchRecords int
-	// Format of the readings: protobuf or json, a reading a message; packed (Protobuf) or arrow, up to 100. Default:
+	// Format of the readings: protobuf, json or ocpp201, a reading a message; packed (Protobuf) or arrow, up to 100. Default:
 	// protobuf.
 	Format string
 	// Warmups is how many runs are made, and verified, before those that count.
@@ -84,7 +84,7 @@ func (c *PipeConfig) Validate() error {
 	hold("Partitions", int64(c.Partitions), 1, 1_000)
 	hold("BatchRecords", int64(c.BatchRecords), 1, 100_000)
 	if _, ok := formatNamed(c.Format); !ok {
-		faults = append(faults, fmt.Errorf("bench.Format: %q is none of protobuf, json, packed and arrow", c.Format))
+		faults = append(faults, fmt.Errorf("bench.Format: %q is none of protobuf, json, ocpp201, packed and arrow", c.Format))
 	}
 	hold("Warmups", int64(c.Warmups), 0, 100)
 	hold("Runs", int64(c.Runs), 1, 100)

@@ -3,6 +3,7 @@ package bench
 import (
 	"github.com/wattline/wattline/connectors/arrowipc"
 	"github.com/wattline/wattline/connectors/jsonreading"
+	"github.com/wattline/wattline/connectors/ocpp"
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/loadgen"
@@ -15,12 +16,14 @@ type format struct {
 	decode engine.Decode
 	encode func(dst []byte, r *rating.Reading) []byte                  // a reading a message; nil: Protobuf's
 	pack   func(dst []byte, readings []rating.Reading) ([]byte, error) // up to 100 a message; nil: a reading each
+	splits bool                                                        // a message becomes several readings: a value, and a state
 }
 
 func formats() []format {
 	return []format{
 		{name: wire.Name, decode: wire.Decode},
 		{name: jsonreading.Name, decode: jsonreading.Decode, encode: jsonreading.Append},
+		{name: ocpp.Name2, decode: ocpp.Decode2, encode: loadgen.AppendEvent, splits: true},
 		{name: "packed", decode: wire.Decode, pack: func(dst []byte, readings []rating.Reading) ([]byte, error) {
 			return wire.AppendBatch(dst, readings), nil
 		}},

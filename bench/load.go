@@ -68,7 +68,7 @@ func loadReadings(ctx context.Context, cfg *PipeConfig, n *loadgen.Network, unti
 	var done atomic.Int64
 	var wg sync.WaitGroup
 	errs := make([]error, loaders)
-	f, _ := formatNamed(cfg.Format) // Validate has looked
+	f := cfg.format()
 	stop := make(chan struct{})
 	for w := range loaders {
 		var mine []int32

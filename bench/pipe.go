@@ -163,10 +163,10 @@ func (p *pipe) result() *PipeResult {
 // readings is how many were loaded, duplicates included: what the network has. verify holds it to the topic.
 func (p *pipe) readings() int64 { return p.truth.Readings + p.truth.Duplicates }
 
-// packs says whether a message has many readings.
-func (c *PipeConfig) packs() bool {
+// format is that of the messages; Validate has looked.
+func (c *PipeConfig) format() *format {
 	f, _ := formatNamed(c.Format)
-	return f.pack != nil
+	return &f
 }
 
 // load fills the readings topic and the reference log.
@@ -226,7 +226,7 @@ func (p *pipe) once(ctx context.Context, i int) (*PipeRun, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	if r.Checks, err = verify(ctx, conn, db.Database, &p.truth, p.ends, p.cfg.packs()); err != nil {
+	if r.Checks, err = verify(ctx, conn, db.Database, &p.truth, p.ends, p.cfg.format()); err != nil {
 		return nil, err
 	}
 	if err := wrong(r.Checks); err != nil {

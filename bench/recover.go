@@ -346,7 +346,7 @@ func (k *killer) finish(ctx context.Context, l *life, res *RecoverResult) (*Reco
 		return nil, err
 	}
 	defer conn.Close()
-	if res.Checks, err = verify(ctx, conn, k.spec.Engine.ClickHouse.Database, &truth, ends, false); err != nil {
+	if res.Checks, err = verify(ctx, conn, k.spec.Engine.ClickHouse.Database, &truth, ends, &format{}); err != nil {
 		return nil, err
 	}
 	res.Checks = append(res.Checks, Check{"live_sessions", line.Live, truth.Sessions - truth.Finished})

@@ -9,7 +9,7 @@ import (
 // WriteTable prints the result for people.
 func (r *PipeResult) WriteTable(w io.Writer) {
 	p := printer{w: w}
-	what := map[string]string{"json": "one JSON reading", "packed": "up to 100 Protobuf readings", "arrow": "up to 100 Arrow readings"}[r.Format]
+	what := map[string]string{"json": "one JSON reading", "ocpp201": "one TransactionEvent of OCPP 2.0.1", "packed": "up to 100 Protobuf readings", "arrow": "up to 100 Arrow readings"}[r.Format]
 	if what == "" {
 		what = "one Protobuf reading"
 	}

@@ -85,7 +85,7 @@ func benchPipe(ctx context.Context, std stdio, args []string) int {
 	fs.Int64Var(&cfg.Readings, "readings", cfg.Readings, "`number` of readings to load, about; 1 % of duplicates come on top")
 	fs.IntVar(&cfg.ChargePoints, "sessions", cfg.ChargePoints, "`number` of live sessions, each with a reading every 5 s")
 	partitions := fs.Int("partitions", int(cfg.Partitions), "`number` of partitions")
-	fs.StringVar(&cfg.Format, "format", "protobuf", "`format` of the messages: protobuf or json, a reading each; packed (protobuf) or arrow, up to 100 each")
+	fs.StringVar(&cfg.Format, "format", "protobuf", "`format` of the messages: protobuf, json or ocpp201, a reading each; packed (protobuf) or arrow, up to 100 each")
 	fs.IntVar(&cfg.Warmups, "warmups", cfg.Warmups, "`number` of runs before those that count")
 	fs.IntVar(&cfg.Runs, "runs", cfg.Runs, "`number` of runs that count")
 	fs.IntVar(&cfg.GOGC, "gogc", cfg.GOGC, "garbage collection target of the engine, `percent` (default: the engine's own)")

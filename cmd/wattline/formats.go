@@ -9,6 +9,7 @@ import (
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/loadgen"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -19,8 +20,8 @@ type format struct {
 	accepts     func(contentType []byte) bool
 	decode      engine.Decode
 	isJSON      bool
-	// encode appends one reading as a message, for the load generator; nil where it does not write the format: frames are
-	// the charge points', and Arrow is for many readings a message.
+	// encode appends one reading as a message, for the load generator; nil where it does not write the format: in OCPP
+	// 1.6 the central system gives the transactions, and Arrow is for many readings a message.
 	encode func(dst []byte, r *rating.Reading) []byte
 }
 
@@ -29,7 +30,7 @@ func formats() []format {
 		{name: wire.Name, contentType: wire.ContentType, accepts: wire.Accepts, decode: wire.Decode, encode: wire.Append},
 		{name: jsonreading.Name, contentType: jsonreading.ContentType, accepts: jsonreading.Accepts, decode: jsonreading.Decode, isJSON: true, encode: jsonreading.Append},
 		{name: ocpp.Name, contentType: ocpp.ContentType, accepts: ocpp.Accepts, decode: ocpp.Decode, isJSON: true},
-		{name: ocpp.Name2, contentType: ocpp.ContentType2, accepts: ocpp.Accepts2, decode: ocpp.Decode2, isJSON: true},
+		{name: ocpp.Name2, contentType: ocpp.ContentType2, accepts: ocpp.Accepts2, decode: ocpp.Decode2, isJSON: true, encode: loadgen.AppendEvent},
 		{name: arrowipc.Name, contentType: arrowipc.ContentType, accepts: arrowipc.Accepts, decode: arrowipc.Decode},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/wattline/wattline/connectors/kafka"
+	"github.com/wattline/wattline/connectors/ocpp"
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
@@ -52,7 +53,7 @@ func loadCommand() command {
 		fs.Int64Var(&o.speed, "speed", 0, "simulated `seconds` a second (default: as fast as Kafka takes them)")
 		fs.IntVar(&o.partitions, "partitions", 0, "partitions of the topic, if it has to be made (default: configured)")
 		fs.StringVar(&o.topic, "topic", "", "`name` of the topic (default: the first of kafka.readings)")
-		fs.StringVar(&o.format, "format", wire.Name, "`format` of the messages: protobuf or json, a reading each; packed (protobuf) or arrow, up to 100 each; one that is not the topic's says so in its header")
+		fs.StringVar(&o.format, "format", wire.Name, "`format` of the messages: protobuf, json or ocpp201, a reading each; packed (protobuf) or arrow, up to 100 each; one that is not the topic's says so in its header")
 		fs.StringVar(&o.truth, "truth", "", "`file` for the truth, JSON lines")
 		fs.StringVar(&o.reference, "reference", "", "`folder` for the network's tariffs and locations")
 		fs.BoolVar(&o.publish, "publish", false, "publish the tariffs and locations too, as reference load does")
@@ -87,7 +88,9 @@ func (o *loadOptions) problem(rest []string) string {
 	case o.shape != "city" && o.shape != "bench":
 		return fmt.Sprintf("--shape %q is neither city nor bench", o.shape)
 	case !o.packs() && o.encoding().encode == nil:
-		return fmt.Sprintf("--format %q is none of protobuf, json, packed and arrow", o.format)
+		return fmt.Sprintf("--format %q is none of protobuf, json, ocpp201, packed and arrow", o.format)
+	case o.format == ocpp.Name2 && o.shape == "city" && o.truth != "":
+		return "--truth has the city's reservations, which OCPP does not know as transactions: take --shape bench"
 	case o.chargers < 0 || o.rate < 0 || o.speed < 0 || o.partitions < 0:
 		return "--chargers, --rate, --speed and --partitions are not below 0"
 	}
