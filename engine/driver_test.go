@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,12 +21,7 @@ import (
 type fakeTokens []uint32
 
 func (f fakeTokens) Has(id uint32) bool {
-	for _, k := range f {
-		if k == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(f, id)
 }
 
 func (f fakeTokens) Pseudonym(id uint32, token []byte) [16]byte {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/wattline/wattline/engine/identity"
 	"github.com/wattline/wattline/engine/snapshot"
 )
 
@@ -18,7 +19,7 @@ func BenchmarkPrices(b *testing.B) {
 	for i, name := range names {
 		s.each(b, of(name, fmt.Sprint(i), startAt(minutes(0), 0, 0), meter(minutes(5), kwh, 1))...)
 	}
-	s.sessions.Each(func(ss *snapshot.Session) { ids = append(ids, sessionUUID(s.source, ss)) })
+	s.sessions.Each(func(ss *snapshot.Session) { ids = append(ids, identity.Of(s.source, ss)) })
 	if len(ids) != len(names) {
 		b.Fatalf("%d sessions", len(ids))
 	}
