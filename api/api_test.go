@@ -17,6 +17,7 @@ import (
 
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/stats"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -235,9 +236,11 @@ func metricNames(t *testing.T, e *fake) map[string]string {
 func TestMetrics(t *testing.T) {
 	p := engine.Partition{Topic: "wattline.readings", Number: 2}
 	got := metricNames(t, &fake{stats: []engine.PartitionStats{{
-		Partition: p, Records: 1, Readings: 2, Rejects: 3, Opened: 4, Ended: 5, Outside: 6, EnergyMwh: 7, Live: 8, Held: 9, Position: 10, Committed: 11,
-		End: 25, WatermarkMs: 12_500, DurableMs: 13_500, Blocks: 14, Rows: 15, Snapshots: 16, RateNs: 17_000_000_000, Recoveries: 18,
-		FallbackBefore: 19, FallbackLedger: 20, StallNs: 21_000_000_000, StallMaxNs: 2_000_000, CDRs: 22, NoCDRs: 23,
+		Partition: p, Recoveries: 18, Figures: stats.Figures{
+			Records: 1, Readings: 2, Rejects: 3, Opened: 4, Ended: 5, Outside: 6, EnergyMwh: 7, Live: 8, Held: 9, Position: 10, Committed: 11,
+			End: 25, WatermarkMs: 12_500, DurableMs: 13_500, Blocks: 14, Rows: 15, Snapshots: 16, RateNs: 17_000_000_000,
+			FallbackBefore: 19, FallbackLedger: 20, StallNs: 21_000_000_000, StallMaxNs: 2_000_000, CDRs: 22, NoCDRs: 23, Prices: 24,
+		},
 	}}})
 	want := map[string]string{
 		"wattline_messages_total": "1", "wattline_readings_total": "2", "wattline_rejects_total": "3", "wattline_sessions_opened_total": "4",
@@ -247,20 +250,20 @@ func TestMetrics(t *testing.T) {
 		"wattline_rows_total": "15", "wattline_snapshots_total": "16", "wattline_snapshot_fallbacks_before_total": "19",
 		"wattline_snapshot_fallbacks_ledger_total": "20", "wattline_rating_seconds_total": "17", "wattline_halted_partitions": "0",
 		"wattline_ready": "1", "wattline_build_info": "1", "wattline_recoveries_total": "18", "wattline_failing_partitions": "0",
-		"wattline_cdrs_total": "22", "wattline_sessions_without_cdr_total": "23",
+		"wattline_cdrs_total": "22", "wattline_sessions_without_cdr_total": "23", "wattline_prices_total": "24",
 		"wattline_snapshot_stall_seconds_total": "21", "wattline_snapshot_stall_seconds_max": "0.002",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("metrics (-want +got)\n%s", d)
 	}
 	// What is not known is not there, rather than 0; a halted partition has nothing but that.
-	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, End: -1, WatermarkMs: rating.Unknown}}})
+	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, Figures: stats.Figures{End: -1, WatermarkMs: rating.Unknown}}}})
 	for _, name := range []string{"wattline_lag_messages", "wattline_watermark_seconds", "wattline_durable_watermark_seconds", "wattline_committed_offset"} {
 		if v, ok := got[name]; ok {
 			t.Errorf("%s is %s, though it is not known", name, v)
 		}
 	}
-	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, End: -1, Halted: "plan-gap"}}})
+	got = metricNames(t, &fake{ready: errors.New("x"), stats: []engine.PartitionStats{{Partition: p, Figures: stats.Unknown(), Halted: "plan-gap"}}})
 	if d := cmp.Diff(map[string]string{"wattline_halted_partitions": "1", "wattline_ready": "0", "wattline_build_info": "1"}, got); d != "" {
 		t.Errorf("metrics of a halted partition (-want +got)\n%s", d)
 	}

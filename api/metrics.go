@@ -60,6 +60,7 @@ func newCollector(health Health, version string, around Around) *collector {
 	count("wattline_rows_total", "Rows made durable in charges and sessions.", func(s *engine.PartitionStats) int64 { return s.Rows })
 	count("wattline_cdrs_total", "CDRs of final sessions on their topic.", func(s *engine.PartitionStats) int64 { return s.CDRs })
 	count("wattline_sessions_without_cdr_total", "Final sessions that can have no CDR; a reject says why.", func(s *engine.PartitionStats) int64 { return s.NoCDRs })
+	count("wattline_prices_total", "Prices of running sessions on their topic.", func(s *engine.PartitionStats) int64 { return s.Prices })
 	count("wattline_snapshots_total", "Snapshots made durable.", func(s *engine.PartitionStats) int64 { return s.Snapshots })
 	count("wattline_snapshot_fallbacks_before_total", "Starts of the partition from the snapshot before the newest, which could not be used; the log says why.", func(s *engine.PartitionStats) int64 { return s.FallbackBefore })
 	count("wattline_snapshot_fallbacks_ledger_total", "Starts of the partition without a snapshot, by rating every reading since its first block again.", func(s *engine.PartitionStats) int64 { return s.FallbackLedger })

@@ -18,12 +18,13 @@ import (
 
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/stats"
 )
 
 // everything is an engine of which all is known.
 func everything() *collector {
 	f := &fake{
-		stats: []engine.PartitionStats{{Partition: engine.Partition{Topic: "t"}, End: 1, WatermarkMs: 1, DurableMs: 1, Committed: 1}},
+		stats: []engine.PartitionStats{{Partition: engine.Partition{Topic: "t"}, Figures: stats.Figures{End: 1, WatermarkMs: 1, DurableMs: 1, Committed: 1}}},
 		ends:  []ends.State{{End: ends.Store, State: ends.FaultNone}},
 	}
 	return newCollector(f, "v1", Around{

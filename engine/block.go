@@ -29,7 +29,7 @@ type Block struct {
 	// books are the book changes that this block's plan has to carry.
 	bookChange *BookChange
 
-	cdrs, noCDRs int64 // of Box, once they are produced
+	told [outbox.NumKinds]int64 // of Box, once they are produced
 
 	rows  int
 	text  []byte // transaction ids of Sessions point into it
@@ -97,7 +97,7 @@ func (b *Block) reset(p Partition, first, book int64) {
 	clear(b.Rejects)
 	b.Rejects = b.Rejects[:0]
 	b.Box.Reset()
-	b.cdrs, b.noCDRs = 0, 0
+	b.told = [outbox.NumKinds]int64{}
 	b.image, b.bookChange = nil, nil
 	b.rows, b.text = 0, b.text[:0]
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/engine/stats"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -35,6 +36,7 @@ func (c *partition) resume(ctx context.Context, committed int64, m *Metadata, st
 	fresh := func() {
 		key, _ := c.e.ref.HashKey()
 		c.shard = newShard(c.p, &c.e.cfg, c.e.decoders, c.e.ref, key)
+		c.shard.teller.After = c.e.clock.After
 		c.shard.stats.End.Store(end)
 		c.shard.stats.Committed.Store(committed)
 		c.shard.block, c.shard.nextOffset = block, committed
@@ -44,7 +46,7 @@ func (c *partition) resume(ctx context.Context, committed int64, m *Metadata, st
 	for from = fromSnapshot; from <= fromLedger; from++ {
 		fresh()
 		if first, err = c.attempt(ctx, from, committed, m, start); err == nil {
-			c.shard.stats.fellBack(from)
+			fellBack(c.shard.stats, from)
 			return from, first, nil
 		}
 		bad, ok := errors.AsType[*unusable](err)
@@ -289,4 +291,14 @@ func booksFrom(books []BookChange, offset int64) []BookChange {
 		}
 	}
 	return nil
+}
+
+// fellBack notes what a recovery made the state from.
+func fellBack(s *stats.Shard, to loaded) {
+	switch to {
+	case fromBefore:
+		s.FallbackBefore.Store(1)
+	case fromLedger:
+		s.FallbackLedger.Store(1)
+	}
 }

@@ -49,7 +49,7 @@ func (s *shard) endHeld(ss *snapshot.Session, status SessionStatus) {
 		if h != nil {
 			reason = h.Reason
 		}
-		s.final(ss, s.total(ss), reason)
+		s.tell(ss, s.total(ss), false, true, reason)
 		s.forgetHeld(ss.Key)
 		s.drop(ss)
 		return

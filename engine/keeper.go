@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/wattline/wattline/engine/commit"
+	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/internal/invariant"
 	"github.com/wattline/wattline/rating"
 )
@@ -66,6 +67,7 @@ func (c *partition) newKeeper(durable int64, m *Metadata, from loaded) *keeper {
 	c.named.Store(int32(len(k.books)))
 	k.settler = &settler{
 		cfg: &c.e.cfg, sink: c.e.sink, producer: c.e.producer, clock: c.e.clock, log: c.log, store: c.e.ends.Store, fence: k.fence,
+		gate:   &c.shard.teller.Gate,
 		lastID: max(uint64(c.began.UnixNano()), m.Snapshot.ID, m.Before.ID),
 	}
 	return k
@@ -250,8 +252,8 @@ func (k *keeper) advance(f *flight) {
 		st.DurableMs.Store(row.WatermarkMs)
 		st.Blocks.Add(1)
 		st.Rows.Add(row.Charges.Rows + row.Sessions.Rows)
-		st.CDRs.Add(f.block.cdrs)
-		st.NoCDRs.Add(f.block.noCDRs)
+		st.CDRs.Add(f.block.told[outbox.CDR])
+		st.NoCDRs.Add(f.block.told[outbox.Reject])
 	}
 	k.dirty = true
 	k.nameProduced()

@@ -221,7 +221,7 @@ func (s *shard) renewed(ss *snapshot.Session, atMs int64) bool {
 	if SessionStatus(ss.Status) != StatusProvisional || atMs <= ss.Rate.LastMs {
 		return false
 	}
-	s.final(ss, s.total(ss), "")
+	s.tell(ss, s.total(ss), false, true, "")
 	s.drop(ss)
 	return true
 }
@@ -324,6 +324,7 @@ func (s *shard) open(key snapshot.Key, o *opening, r *rating.Reading) *snapshot.
 	ss.ChargePoint, ss.Connector, ss.FirstOffset = c.ChargePoint, c.Number, o.offset
 	ss.LastSeq, ss.EndMs = rating.Unknown, rating.Unknown
 	ss.TxLen = uint8(copy(ss.Tx[:], o.transaction))
+	s.heard(ss)
 	ss.LastRecordMs, ss.Readings, ss.Flags = s.recordMs, 1, uint32(o.flags)
 	ss.Driver.Set(o.driver)
 	c.Live = key
@@ -536,11 +537,11 @@ func (s *shard) finish(ss *snapshot.Session, status SessionStatus) {
 	s.out, total = s.plans.Info[ss.Plan].plan.Close(&ss.Rate, s.out[:0])
 	s.emit(ss, s.out)
 	s.versionOf(ss, total)
+	s.tell(ss, total, true, status == StatusCompleted, "")
 	if status == StatusProvisional {
 		s.arm(ss) // kept a while, so that what comes late is seen
 		return
 	}
-	s.final(ss, total, "")
 	s.drop(ss)
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wattline/wattline/engine/pace"
+	"github.com/wattline/wattline/engine/stats"
 )
 
 // partition runs one partition that is assigned to this engine: its shard's goroutine (run) rates and fills
@@ -27,12 +28,12 @@ type partition struct {
 	closed    chan closedBlock
 	free      chan struct{} // one for each block that may still be taken
 	questions chan func(*shard)
-	counters  atomic.Pointer[shardStats] // of shard, once it is there
-	rating    atomic.Bool                // recovered, and taking what comes
-	shows     atomic.Bool                // nothing newer than its state can have been shown
-	shownTo   int64                      // offset from which on it shows
-	stop      chan struct{}              // closed: close the block, take a snapshot, end
-	ended     chan struct{}              // closed when run and keep have returned
+	counters  atomic.Pointer[stats.Shard] // of shard, once it is there
+	rating    atomic.Bool                 // recovered, and taking what comes
+	shows     atomic.Bool                 // nothing newer than its state can have been shown
+	shownTo   int64                       // offset from which on it shows
+	stop      chan struct{}               // closed: close the block, take a snapshot, end
+	ended     chan struct{}               // closed when run and keep have returned
 	cancel    context.CancelCauseFunc
 	err       error // why it ended, valid once ended is closed
 
@@ -112,13 +113,20 @@ func (c *partition) main(ctx context.Context) error {
 		}
 		kept <- err
 	}()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		c.tellPrices(ctx)
+	}()
 	err = c.guard(func() error { return c.run(ctx, plans) })
+	c.shard.teller.Close()
 	if panicked(err) {
 		c.cancel(err) // what the shard has handed over is not to be trusted either
 	}
 	c.shard.dropImage() // of a run that failed
 	defer c.endImage()
 	close(c.closed)
+	defer func() { <-told }()
 	if kerr := <-kept; kerr != nil {
 		return kerr
 	}
@@ -150,6 +158,11 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 		select {
 		case <-c.walking():
 			c.stepImage()
+		case <-c.shard.teller.Ready(c.e.always):
+			c.stepPrices()
+		case <-c.shard.teller.Due():
+			c.beginPrices()
+		case <-c.shard.teller.Done:
 		case b, ok := <-c.feed.Batches():
 			if !ok {
 				return c.leave(ctx, c.feedError())
@@ -202,6 +215,7 @@ func (c *partition) rate(ctx context.Context, b Batch) error {
 			return err
 		}
 		c.stepImage()
+		c.stepPrices()
 		if c.opened.IsZero() && c.shard.nextOffset > c.shard.block.Row.First {
 			c.opened = t
 		}

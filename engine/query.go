@@ -12,6 +12,7 @@ import (
 	"github.com/wattline/wattline/engine/ends"
 	"github.com/wattline/wattline/engine/identity"
 	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/engine/stats"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -208,19 +209,11 @@ func (s *shard) view(ss *snapshot.Session) SessionView {
 
 // PartitionStats is where one partition stands; counters are of this process's life.
 type PartitionStats struct {
-	Partition                                          Partition
-	Records, Readings, Rejects, Opened, Ended, Outside int64
-	EnergyMwh, InclMicros                              int64
-	Live, Held                                         int64
-	Position, Committed, End                           int64 // End: of the log when last asked; -1 unknown
-	WatermarkMs, DurableMs                             int64
-	Blocks, Rows, Snapshots, RateNs                    int64
-	CDRs, NoCDRs                                       int64  // made durable; sessions that can have none
-	StallNs, StallMaxNs                                int64  // that the shard spent on snapshots, and the longest piece
-	Recoveries                                         int64  // of the partition by this process, since it started
-	FallbackBefore, FallbackLedger                     int64  // 1: made from the snapshot before, from no snapshot
-	Halted                                             string // why it stands still; empty when it does not
-	Failing                                            string // why it is started again and again; empty when it is not
+	Partition Partition
+	stats.Figures
+	Recoveries int64  // of the partition by this process, since it started
+	Halted     string // why it stands still; empty when it does not
+	Failing    string // why it is started again and again; empty when it is not
 }
 
 // Stats returns where every partition stands, in order.
@@ -229,18 +222,9 @@ func (e *Engine) Stats() []PartitionStats {
 	defer e.mu.Unlock()
 	var out []PartitionStats
 	for p, c := range e.parts {
-		st := PartitionStats{Partition: p, End: -1, Recoveries: e.recoveries[p]}
+		st := PartitionStats{Partition: p, Figures: stats.Unknown(), Recoveries: e.recoveries[p]}
 		if s := c.counters.Load(); s != nil {
-			st.Records, st.Readings, st.Rejects = s.Records.Load(), s.Readings.Load(), s.Rejects.Load()
-			st.Opened, st.Ended, st.Outside = s.Opened.Load(), s.Ended.Load(), s.Outside.Load()
-			st.EnergyMwh, st.InclMicros = s.EnergyMwh.Load(), s.InclMicros.Load()
-			st.Live, st.Held = s.Live.Load(), s.Held.Load()
-			st.Position, st.Committed, st.End = s.Position.Load(), s.Committed.Load(), s.End.Load()
-			st.WatermarkMs, st.DurableMs = s.Watermark.Load(), s.DurableMs.Load()
-			st.Blocks, st.Rows, st.Snapshots, st.RateNs = s.Blocks.Load(), s.Rows.Load(), s.Snapshots.Load(), s.RateNs.Load()
-			st.CDRs, st.NoCDRs = s.CDRs.Load(), s.NoCDRs.Load()
-			st.StallNs, st.StallMaxNs = s.StallNs.Load(), s.StallMaxNs.Load()
-			st.FallbackBefore, st.FallbackLedger = s.FallbackBefore.Load(), s.FallbackLedger.Load()
+			st.Figures = s.Figures()
 		}
 		out = append(out, st)
 	}
@@ -249,12 +233,12 @@ func (e *Engine) Stats() []PartitionStats {
 		i := slices.IndexFunc(out, func(s PartitionStats) bool { return s.Partition == p })
 		if i < 0 {
 			i = len(out)
-			out = append(out, PartitionStats{Partition: p, End: -1})
+			out = append(out, PartitionStats{Partition: p, Figures: stats.Unknown()})
 		}
 		out[i].Failing = f.Err.Error()
 	}
 	for p, err := range e.halted {
-		out = append(out, PartitionStats{Partition: p, End: -1, Halted: err.Error(), Recoveries: e.recoveries[p]})
+		out = append(out, PartitionStats{Partition: p, Figures: stats.Unknown(), Halted: err.Error(), Recoveries: e.recoveries[p]})
 	}
 	slices.SortFunc(out, func(a, b PartitionStats) int {
 		if c := strings.Compare(a.Partition.Topic, b.Partition.Topic); c != 0 {

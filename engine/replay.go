@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/wattline/wattline/engine/identity"
+	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/internal/invariant"
@@ -77,6 +78,20 @@ func (r *Replayer) Snapshot() []byte {
 		invariant.Bug("a buffer refused a snapshot: %v", err)
 	}
 	return b.Bytes()
+}
+
+// Price is what is told of a running session once all messages below offset are in it; nil: it does not run.
+func (r *Replayer) Price(offset int64, id SessionID) (told []byte) {
+	s := r.shard
+	defer func(next int64) { s.nextOffset = next }(s.nextOffset)
+	s.nextOffset = offset
+	s.withID(id, func(ss *snapshot.Session) {
+		if ss.Priced() && !s.over(ss) {
+			price := s.priceNow(ss)
+			told = outbox.AppendPrice(nil, s.outSource(), &price)
+		}
+	})
+	return told
 }
 
 // Position is the source position of the reading at hand, for a Tracer that is being told something.

@@ -280,7 +280,7 @@ func (s *shard) late(ss *snapshot.Session, r *rating.Reading) {
 // note counts a message that has an effect and keeps its soft findings.
 func (s *shard) note(ss *snapshot.Session, r *rating.Reading) {
 	ss.Readings++
-	ss.LastRecordMs = max(ss.LastRecordMs, s.recordMs)
+	s.heard(ss)
 	f := SessionFlags(0)
 	if r.AtMs > s.recordMs+flagAheadMs {
 		f |= FlagClock
@@ -335,13 +335,5 @@ func (s *shard) noteFingerprint(ss *snapshot.Session, r *rating.Reading) (repeat
 		uint64(r.PowerMicroW)*0x165667b19e3779f9 ^ uint64(r.Context)<<8 ^ uint64(r.Kind)<<16 ^ uint64(r.State)<<24
 	h ^= h >> 29
 	h *= 0xbf58476d1ce4e5b9
-	f := uint32(h>>32) | 1 // 0 is an empty place
-	for _, v := range w.Seen {
-		if v == f {
-			return true
-		}
-	}
-	w.Seen[w.Next%uint32(len(w.Seen))] = f
-	w.Next++
-	return false
+	return !w.Note(uint32(h>>32) | 1) // 0 is an empty place
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/outbox"
 )
 
 // planTTL is how old a plan may be when an insert of it is tried: after it the plan is committed again, which a
@@ -30,6 +31,7 @@ type settler struct {
 	// lastID is that of the snapshot before, and not below the beginning of this life: ids grow although clocks step
 	// back, else the sweep would take our own newest for what an engine left behind.
 	lastID uint64
+	gate   *outbox.Gate // of the partition's running prices
 }
 
 // settle makes b durable: rejects, CDRs, rows, the block's row. recovered says that an earlier attempt may have left

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wattline/wattline/engine/ends"
+	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
 	"github.com/wattline/wattline/rating"
@@ -146,7 +147,7 @@ func newScripted(script string) (*scripted, *settler) {
 	}
 	cfg := Config{EngineID: "test"}.WithDefaults()
 	log := slog.New(slog.DiscardHandler)
-	return s, &settler{cfg: &cfg, sink: s, producer: s, clock: s, log: log, store: ends.New(ends.Store, s, log), fence: s.fence}
+	return s, &settler{cfg: &cfg, sink: s, producer: s, gate: &outbox.NewTeller(nil).Gate, clock: s, log: log, store: ends.New(ends.Store, s, log), fence: s.fence}
 }
 
 // TestSettle: what ClickHouse may do to an insert, one by one, and what is done about it (EMBEDDED-FACTS 11).

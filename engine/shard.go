@@ -6,8 +6,10 @@ import (
 
 	"github.com/wattline/wattline/engine/book"
 	"github.com/wattline/wattline/engine/identity"
+	"github.com/wattline/wattline/engine/outbox"
 	"github.com/wattline/wattline/engine/slab"
 	"github.com/wattline/wattline/engine/snapshot"
+	"github.com/wattline/wattline/engine/stats"
 	"github.com/wattline/wattline/internal/redact"
 	"github.com/wattline/wattline/rating"
 )
@@ -78,6 +80,7 @@ type shard struct {
 	keysOf      int64      // the book that tokenIDs is of, a cache
 	tokenIDs    []uint32   // ids of the book's keys of pseudonyms
 	priced      book.Price // what price found last
+	teller      *outbox.Teller
 	starts      slab.Starts
 	held        map[snapshot.Key]*snapshot.Held
 	heldBytes   int
@@ -102,7 +105,7 @@ type shard struct {
 	records  [chunk]Record
 	parked   []Record // read from the batch at hand, but beyond the block's last offset
 
-	stats *shardStats
+	stats *stats.Shard
 }
 
 // offer is the plan and place that the sessions of a connector get while the book is book.
@@ -125,9 +128,9 @@ func newShard(p Partition, cfg *Config, decoders Decoders, ref *Reference, key H
 		watermarkMs: rating.Unknown, tickMinute: rating.Unknown,
 		names: slab.NewNames(), places: slab.NewInterned[snapshot.Place, book.Place](), plans: slab.NewInterned[snapshot.Plan, planInfo](),
 		tiers: slab.NewInterned[string, struct{}](), keysOf: -1,
-		sheets: slab.NewSheets(), connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
+		sheets: slab.NewSheets(), teller: outbox.NewTeller(nil), connectors: slab.NewConnectors(), starts: slab.NewStarts(), held: map[snapshot.Key]*snapshot.Held{},
 		changes: map[snapshot.Key][]rating.Change{}, wheel: map[int64][]snapshot.Key{},
-		out: make([]rating.Charge, 0, 64), stats: &shardStats{},
+		out: make([]rating.Charge, 0, 64), stats: &stats.Shard{},
 	}
 }
 
@@ -274,7 +277,7 @@ func (s *shard) hint(records []Record, lo, hi int) {
 			touched ^= ss.LastSeq ^ ss.Rate.LastMs ^ int64(ss.Key[0])
 		}
 	}
-	s.stats.touched = touched // keeps the loads alive
+	s.stats.Touched = touched // keeps the loads alive
 }
 
 // lookup checks a hint, or finds the key. What it returns may be changed: the image that is being made has it.
@@ -378,7 +381,7 @@ func (s *shard) quick(ss *snapshot.Session, r *rating.Reading) bool {
 	}
 	s.repeated(ss, r) // it is not: it is newer than all before it
 	ss.Readings++
-	ss.LastRecordMs = max(ss.LastRecordMs, s.recordMs)
+	s.heard(ss)
 	pt := rating.Point{AtMs: r.AtMs, RegisterMwh: adj, PowerMicroW: r.PowerMicroW, CurrentNanoA: r.CurrentNanoA, State: state}
 	if s.tracer != nil {
 		s.tracer.Point(ss, pt, nil)

@@ -96,7 +96,9 @@ func (b *bare) rows() []string {
 func (b *bare) cdrs() map[string]string {
 	out := map[string]string{}
 	err := b.block.Box.Each(outbox.Source{Topic: b.partition.Topic, Partition: b.partition.Number}, func(m outbox.Message) error {
-		out[string(m.Key)] = string(m.Value)
+		if m.Kind != outbox.Live {
+			out[string(m.Key)] = string(m.Value)
+		}
 		return nil
 	})
 	if err != nil {

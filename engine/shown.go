@@ -55,6 +55,7 @@ func (c *partition) measureShown(ctx context.Context) error {
 func (c *partition) show() {
 	if !c.shows.Load() && c.shard.nextOffset >= c.shownTo {
 		c.shows.Store(true)
+		c.shard.teller.Start(c.shard.watermarkMs, c.e.cfg.NoPrices)
 	}
 }
 

@@ -10,15 +10,18 @@ import (
 	"github.com/wattline/wattline/rating"
 )
 
-// final notes a session that nothing can change any more: it gets its CDR. unpriceable says why it can have none.
-func (s *shard) final(ss *snapshot.Session, total rating.Total, unpriceable string) {
-	if s.mute {
+// tell notes a session that has ended, or that nothing can change any more: final. unpriceable says why it can have no CDR.
+func (s *shard) tell(ss *snapshot.Session, total rating.Total, ended, final bool, unpriceable string) {
+	ended = ended && !s.cfg.NoPrices
+	if s.mute || !ended && !final {
 		return
 	}
 	at := &s.places.Info[ss.Place]
 	e := outbox.End{
-		Session: identity.Of(s.source, ss), Position: s.position, AtMs: s.recordMs, Place: outbox.Place{Location: at.Where, EVSE: at.EVSE, Connector: at.Connector},
-		StartMs: ss.Rate.FirstMs, EndMs: ss.Rate.LastMs, Total: total, NoStop: SessionFlags(ss.Flags)&FlagNoStop != 0, Unpriceable: unpriceable,
+		Session: identity.Of(s.source, ss), Ended: ended, Final: final, Position: s.position, AtMs: s.recordMs,
+		Status: outbox.StatusText(ss.Status), ChargePoint: s.names.List[ss.ChargePoint], Connector: ss.Connector, Transaction: s.block.keep(ss.Transaction()),
+		Flags: (SessionFlags(ss.Flags) &^ flagUnitGuessed).Names(), Place: outbox.Place{Location: at.Where, EVSE: at.EVSE, Connector: at.Connector}, StartMs: ss.Rate.FirstMs, EndMs: ss.Rate.LastMs, Total: total,
+		NoStop: SessionFlags(ss.Flags)&FlagNoStop != 0, Unpriceable: unpriceable,
 		Pseudonym: ss.Driver.Pseudonym(), Contract: s.block.keep(ss.Driver.Contract()),
 	}
 	if ss.Plan != 0 {
@@ -27,52 +30,34 @@ func (s *shard) final(ss *snapshot.Session, total rating.Total, unpriceable stri
 	s.block.Box.Add(&e, &s.sheets, ss.Sheet)
 }
 
-// tellAtOnce is how many bytes of messages are produced at a time, and in memory.
-const tellAtOnce = 1 << 20
-
-// tell produces the CDRs of the block's sessions, and a reject of each that can have none.
+// tell produces what the block has to tell of its sessions: CDRs, a reject of each that can have none, last prices.
 func (w *settler) tell(ctx context.Context, b *Block) error {
-	var cdrs, rejects []Message
-	size := 0
-	flush := func() error {
-		for _, out := range []struct {
-			topic     string
-			partition int32
-			msgs      *[]Message
-		}{{w.cfg.RejectsTopic, 0, &rejects}, {w.cfg.CDRsTopic, b.Row.Partition.Number, &cdrs}} {
-			if err := w.deliver(ctx, out.topic, out.partition, *out.msgs); err != nil {
-				return err
-			}
-			*out.msgs = nil
-		}
-		size = 0
-		return nil
-	}
-	err := b.Box.Each(outbox.Source{Topic: b.Row.Partition.Topic, Partition: b.Row.Partition.Number}, func(m outbox.Message) error {
-		msg := Message{Key: m.Key, Value: m.Value, ContentType: "application/json", TimestampMs: m.TimestampMs}
-		if m.CDR {
-			cdrs = append(cdrs, msg)
-			b.cdrs++
-		} else {
-			rejects = append(rejects, msg)
-			b.noCDRs++
-		}
-		if size += len(m.Value); size < tellAtOnce {
-			return nil
-		}
-		return flush()
-	})
-	if err != nil {
+	if err := w.gate.End(ctx, &b.Box); err != nil {
 		return err
 	}
-	return flush()
+	p := b.Row.Partition
+	to := [outbox.NumKinds]Partition{
+		outbox.Reject: {w.cfg.RejectsTopic, 0}, outbox.CDR: {w.cfg.CDRsTopic, p.Number}, outbox.Live: {w.cfg.PricesTopic, p.Number},
+	}
+	return b.Box.Deliver(outbox.Source{Topic: p.Topic, Partition: p.Number}, &b.told, func(kind outbox.Kind, list []outbox.Message) error {
+		msgs := make([]Message, len(list))
+		for i := range list {
+			msgs[i] = asMessage(list[i])
+		}
+		return w.deliver(ctx, to[kind].Topic, to[kind].Number, msgs)
+	})
+}
+
+func asMessage(m outbox.Message) Message {
+	out := Message{Key: m.Key, Value: m.Value, TimestampMs: m.TimestampMs}
+	if m.Value != nil {
+		out.ContentType = "application/json"
+	}
+	return out
 }
 
 // deliver produces messages of a block until they are there.
 func (w *settler) deliver(ctx context.Context, topic string, partition int32, msgs []Message) error {
-	if len(msgs) == 0 {
-		return nil
-	}
 	for wait := ends.NewBackoff(w.cfg.InsertBackoffMax); ; {
 		_, err := w.producer.Produce(ctx, topic, partition, msgs)
 		if err == nil {

@@ -67,7 +67,7 @@ func (s *shard) expireIdle(ss *snapshot.Session, minute int64) {
 		return
 	}
 	if SessionStatus(ss.Status) == StatusProvisional {
-		s.final(ss, s.total(ss), "")
+		s.tell(ss, s.total(ss), false, true, "")
 		s.drop(ss)
 		return
 	}

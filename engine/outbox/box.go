@@ -12,11 +12,19 @@ import (
 	"github.com/wattline/wattline/rating/ocpi"
 )
 
-// End is a session that is final, as it was at one source position. What its pointers lead to is never changed.
+// End is a session that has ended, or is final, as it was at one source position. What its pointers lead to is never
+// changed.
 type End struct {
 	Session       identity.SessionID
-	Position      int64 // source position of what made it final
+	Ended         bool  // it has no running price any more: the last one is told
+	Final         bool  // nothing can change it any more: it gets its CDR
+	Position      int64 // source position of what made it so
 	AtMs          int64 // record time of that
+	Status        string
+	ChargePoint   string
+	Connector     int32
+	Transaction   string // of the block
+	Flags         []string
 	Place         Place
 	Tariff        *rating.Tariff // nil: nothing could price it
 	StartMs       int64
@@ -71,33 +79,95 @@ type Source struct {
 	Partition int32
 }
 
-// Message is what becomes a record of Kafka. CDR says that it is a CDR; else it is a reject, of a session that can have
-// none.
+// Kind is what a Message is about, and so its topic.
+type Kind uint8
+
+// The kinds of messages.
+const (
+	CDR      Kind = iota // of a final session
+	Reject               // of a final session that can have no CDR
+	Live                 // a price, or a tombstone (Value nil) behind the last one
+	NumKinds = iota
+)
+
+// Message is what becomes a record of Kafka.
 type Message struct {
+	Kind        Kind
 	Key, Value  []byte
 	TimestampMs int64
-	CDR         bool
 }
 
-// Each gives the messages of b in the order in which its sessions became final. Equal boxes give equal messages (B1). A
-// message's bytes are the receiver's.
+// Each gives the messages of b in the order in which its sessions ended. Equal boxes give equal messages (B1). A message's
+// bytes are the receiver's.
 func (b *Box) Each(src Source, yield func(Message) error) error {
 	w := writer{tariffs: map[*rating.Tariff][]byte{}}
 	for i := range b.ends {
 		e := &b.ends[i]
-		m := Message{TimestampMs: e.AtMs}
 		id := e.Session.String()
-		value, err := w.cdr(e, id, b.periods[e.from:e.from+e.periods])
-		if err != nil {
-			m.Key, m.Value = rejected(src, e, id, err.Error())
-		} else {
-			m.Key, m.Value, m.CDR = []byte(id), value, true
+		if e.Final {
+			m := Message{Kind: CDR, Key: []byte(id), TimestampMs: e.AtMs}
+			var err error
+			if m.Value, err = w.cdr(e, id, b.periods[e.from:e.from+e.periods]); err != nil {
+				m.Kind = Reject
+				m.Key, m.Value = rejected(src, e, id, err.Error())
+			}
+			if err := yield(m); err != nil {
+				return err
+			}
 		}
-		if err := yield(m); err != nil {
+		if !e.Ended {
+			continue
+		}
+		if err := yield(Message{Kind: Live, Key: []byte(id), Value: e.price(src), TimestampMs: e.AtMs}); err != nil {
+			return err
+		}
+		if err := yield(Message{Kind: Live, Key: []byte(id), TimestampMs: e.AtMs}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// atOnce is how many bytes of messages are produced at a time, and in memory.
+const atOnce = 1 << 20
+
+// Deliver has deliver called with the messages of b, those of a kind in their order, a MiB or so at a time, until it
+// fails. count is told how many there are of each kind.
+func (b *Box) Deliver(src Source, count *[NumKinds]int64, deliver func(Kind, []Message) error) error {
+	var msgs [NumKinds][]Message
+	size := 0
+	flush := func() error {
+		for kind := range msgs {
+			if len(msgs[kind]) > 0 {
+				if err := deliver(Kind(kind), msgs[kind]); err != nil {
+					return err
+				}
+			}
+			msgs[kind] = nil
+		}
+		size = 0
+		return nil
+	}
+	err := b.Each(src, func(m Message) error {
+		msgs[m.Kind] = append(msgs[m.Kind], m)
+		count[m.Kind]++
+		if size += len(m.Value); size < atOnce {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+// price is the last price of a session that ended.
+func (e *End) price(src Source) []byte {
+	return AppendPrice(nil, src, &Price{
+		Session: e.Session, Offset: e.Position>>positionBits + 1, Status: e.Status, ChargePoint: e.ChargePoint, Connector: e.Connector,
+		Transaction: e.Transaction, StartMs: e.StartMs, LastMs: e.EndMs, Currency: e.Tariff.Currency, Total: e.Total, Flags: e.Flags,
+	})
 }
 
 // writer makes CDRs, many of which have one tariff.

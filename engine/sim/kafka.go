@@ -231,12 +231,16 @@ func (p *proc) Produce(ctx context.Context, topic string, partition int32, msgs 
 		}
 	}
 	first := int64(0)
-	land := func() {
+	var call *effect
+	land := func(late bool) {
 		w.checkProduced(topic, partition, recs)
+		if topic == pricesTopic {
+			w.checkPrices(p, w.kafka.parts[partition], recs, late || call.gone)
+		}
 		first = w.kafka.log(topic, partition).append(recs...)
 	}
 	key := fmt.Sprintf("%s/%d %d from %s", topic, partition, len(recs), least(recs))
-	err := w.call(ctx, &effect{
+	call = &effect{
 		proc: p, op: "produce", key: key, lands: true, spoil: []FaultKind{ProduceRefused, ProduceLostAck, ProduceLate},
 		do: func(k FaultKind) error {
 			if w.kafka.down && !w.calm {
@@ -245,16 +249,17 @@ func (p *proc) Produce(ctx context.Context, topic string, partition int32, msgs 
 			switch k {
 			case ProduceRefused:
 			case ProduceLate:
-				w.pending = append(w.pending, &effect{proc: p, op: "late produce", key: key, lands: true, gone: true, do: func(FaultKind) error { land(); return nil }})
+				w.pending = append(w.pending, &effect{proc: p, op: "late produce", key: key, lands: true, gone: true, do: func(FaultKind) error { land(true); return nil }})
 			case ProduceLostAck:
-				land()
+				land(false)
 			default:
-				land()
+				land(false)
 				return nil
 			}
 			return fmt.Errorf("produce to %s: %w", topic, errInjected)
 		},
-	})
+	}
+	err := w.call(ctx, call)
 	return first, err
 }
 

@@ -88,7 +88,7 @@ func (w *world) start(i int) {
 func (w *world) config(instance string) engine.Config {
 	r := w.rnd
 	return engine.Config{
-		EngineID: instance, ReferenceTopic: referenceTopic, StateTopic: stateTopic, RejectsTopic: rejectsTopic, CDRsTopic: cdrsTopic,
+		EngineID: instance, ReferenceTopic: referenceTopic, StateTopic: stateTopic, RejectsTopic: rejectsTopic, CDRsTopic: cdrsTopic, PricesTopic: pricesTopic,
 		BlockRows: 100 + r.IntN(300), BlockOffsets: 100 + r.Int64N(200), BlockAge: time.Duration(10+r.IntN(2000)) * time.Millisecond,
 		BlockAgeMax: 3 * time.Second, BlocksPerSecond: 1 + r.IntN(4), SnapshotAge: time.Duration(100+r.IntN(8000)) * time.Millisecond,
 		SnapshotChunk: 4096, BookEvery: time.Duration(1+r.IntN(9000)) * time.Millisecond, ReferencePoll: time.Duration(200+r.IntN(2600)) * time.Millisecond,

@@ -13,7 +13,8 @@ import (
 type Counts struct {
 	Seeds, Steps, Lives, Crashes, Zombies, Expelled, Fenced, Rebalances int
 	Orphans                                                             int // effects that came when nobody waited for them
-	Blocks, Rows, Rejects, CDRs                                         int64
+	Blocks, Rows, Rejects, CDRs, Prices                                 int64
+	Repriced                                                            int64 // prices that were told before a newer book was taken
 	Truths                                                              int   // sessions priced by the oracle
 	Faults                                                              []int // by kind
 }
@@ -25,6 +26,8 @@ func (c *Counts) Add(o *Counts) {
 	c.Orphans, c.Blocks, c.Rows, c.Rejects = c.Orphans+o.Orphans, c.Blocks+o.Blocks, c.Rows+o.Rows, c.Rejects+o.Rejects
 	c.Truths += o.Truths
 	c.CDRs += o.CDRs
+	c.Prices += o.Prices
+	c.Repriced += o.Repriced
 	if c.Faults == nil {
 		c.Faults = make([]int, kinds)
 	}
@@ -37,7 +40,7 @@ func (c *Counts) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d seeds, %d steps, %d lives of engines, %d crashes, %d zombies (%d expelled, %d fenced), %d rebalances, %d effects that came late\n",
 		c.Seeds, c.Steps, c.Lives, c.Crashes, c.Zombies, c.Expelled, c.Fenced, c.Rebalances, c.Orphans)
-	fmt.Fprintf(&b, "%d blocks, %d rows, %d rejects, %d CDRs, %d sessions priced by the oracle\nfaults:", c.Blocks, c.Rows, c.Rejects, c.CDRs, c.Truths)
+	fmt.Fprintf(&b, "%d blocks, %d rows, %d rejects, %d CDRs, %d running prices, %d sessions priced by the oracle\nfaults:", c.Blocks, c.Rows, c.Rejects, c.CDRs, c.Prices, c.Truths)
 	for k, n := range c.Faults {
 		fmt.Fprintf(&b, " %s %d;", FaultKind(k), n)
 	}

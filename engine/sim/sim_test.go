@@ -79,7 +79,10 @@ func (c *Counts) expect(t *testing.T) {
 			t.Errorf("%s happened %d times in %d seeds: too seldom", FaultKind(k), n, c.Seeds)
 		}
 	}
-	for what, n := range map[string]int{"expelled": c.Expelled, "fenced": c.Fenced, "late effects": c.Orphans, "rejects": int(c.Rejects), "CDRs": int(c.CDRs), "truths": c.Truths} {
+	if c.Repriced*10 > c.Prices {
+		t.Errorf("%d of %d running prices are of another book: too many", c.Repriced, c.Prices)
+	}
+	for what, n := range map[string]int{"expelled": c.Expelled, "fenced": c.Fenced, "late effects": c.Orphans, "rejects": int(c.Rejects), "CDRs": int(c.CDRs), "prices": int(c.Prices), "truths": c.Truths} {
 		if n*20 < c.Seeds {
 			t.Errorf("%s: %d in %d seeds: too seldom", what, n, c.Seeds)
 		}

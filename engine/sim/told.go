@@ -7,7 +7,10 @@ import (
 	"github.com/wattline/wattline/engine/outbox"
 )
 
-const cdrsTopic = "wattline.cdrs"
+const (
+	cdrsTopic   = "wattline.cdrs"
+	pricesTopic = "wattline.prices"
+)
 
 // blockOf names a block.
 type blockOf struct {
@@ -28,18 +31,24 @@ type told struct {
 	cdrs    map[string]string  // by key
 	blocks  map[string]blockOf // of cdrs
 	rejects map[string]string
+	last    map[string]string // last prices, by key
 }
 
 // add takes what a block has to tell.
 func (t *told) add(p engine.Partition, b *engine.Block) {
 	if t.cdrs == nil {
-		t.cdrs, t.blocks = map[string]string{}, map[string]blockOf{}
+		t.cdrs, t.blocks, t.last = map[string]string{}, map[string]blockOf{}, map[string]string{}
 	}
 	_ = b.Box.Each(outbox.Source{Topic: p.Topic, Partition: p.Number}, func(m outbox.Message) error {
-		if m.CDR {
+		switch m.Kind {
+		case outbox.CDR:
 			t.cdrs[string(m.Key)], t.blocks[string(m.Key)] = string(m.Value), blockOf{p, b.Row.First}
-		} else {
+		case outbox.Reject:
 			t.rejects[string(m.Key)] = string(m.Value)
+		case outbox.Live:
+			if m.Value != nil {
+				t.last[string(m.Key)] = string(m.Value)
+			}
 		}
 		return nil // so Each returns none either
 	})

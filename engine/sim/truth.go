@@ -42,6 +42,7 @@ func (w *world) checkLedger() {
 	}
 	w.checkRejects(all.rejects)
 	w.checkCDRs(all)
+	w.checkEnds(all)
 	w.checkTruth()
 }
 
@@ -67,11 +68,12 @@ func (w *world) checkPartition(p engine.Partition, ref *engine.Reference, all *t
 		return
 	}
 	whole, _ := engine.NewReplayer(p, engine.Config{}, w.in.decoder, ref, nil) // as the first
+	list, texts := w.livePrices(p)
 	var got, want rows
 	for i := range blocks {
 		b := &blocks[i]
 		same.Begin(b.First, b.BookOffset)
-		w.rate(same, p, b.First, b.Last)
+		w.rateTold(same, p, b.First, b.Last, list, texts)
 		w.checkBlock(b, same.End(b.Last), same.Block(), &got)
 		for _, m := range same.Block().Rejects {
 			all.rejects[string(m.Key)] = string(m.Value) + string(m.Private)

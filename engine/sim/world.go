@@ -33,7 +33,8 @@ type world struct {
 	group  group
 	kafka  kafka
 	store  store
-	toldBy map[blockOf]int // messages on the topic of CDRs when the block's row came
+	prices map[string]standing // by session
+	toldBy map[blockOf]int     // messages on the topic of CDRs when the block's row came
 	events []*event
 	armed  []Fault // lie in wait
 	nextAt int     // of plan.Faults

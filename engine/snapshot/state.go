@@ -69,7 +69,8 @@ type Session struct {
 	PendState   uint8
 	TxLen       uint8
 	Tx          [MaxTransaction]byte
-	_           [14]byte
+	Told        uint32 // record second of the last price that was told; not encoded
+	_           [10]byte
 }
 
 // Driver is what a session keeps of who charges.
@@ -142,6 +143,18 @@ func (s *Session) NoteSeq(seq int64) bool {
 type Window struct {
 	Seen [64]uint32
 	Next uint32
+}
+
+// Note returns whether the fingerprint f is new, and takes it in.
+func (w *Window) Note(f uint32) bool {
+	for _, v := range w.Seen {
+		if v == f {
+			return false
+		}
+	}
+	w.Seen[w.Next%uint32(len(w.Seen))] = f
+	w.Next++
+	return true
 }
 
 // Connector is what the shard keeps of one connector of a charge point, beyond its sessions.
