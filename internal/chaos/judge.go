@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/engine/reject"
+	"github.com/wattline/wattline/internal/rejects"
 	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/loadgen"
 )
@@ -117,12 +120,12 @@ func (w *world) prove(ctx context.Context) error {
 	if err := w.checkProjections(ctx); err != nil {
 		return err
 	}
-	rejects, err := w.checkRejects(ctx, client, topic)
+	rejected, err := w.checkRejects(ctx, client, topic)
 	if err != nil {
 		return err
 	}
 	w.log.say("sent: %d messages, %d different readings, %d sent again, %d poisoned; sessions %d; rows of charges %d; rejects %s",
-		topic.records, topic.distinct, topic.again, len(topic.poison), sessions, sums.Rows, rejects)
+		topic.records, topic.distinct, topic.again, len(topic.poison), sessions, sums.Rows, rejected)
 	for _, args := range [][]string{{"verify"}, {"verify", "--all"}} {
 		code, out := w.command(ctx, append(args, "--config", w.tools())...)
 		w.log.say("wattline %s: exit %d: %s", strings.Join(args, " "), code, lastLine(out))
@@ -290,32 +293,36 @@ func (w *world) checkProjections(ctx context.Context) error {
 // checkRejects: every poisoned record is there, at least once, and what is there beside them is a record that was sent
 // again after its session was over.
 func (w *world) checkRejects(ctx context.Context, client *kafka.Client, topic *topicSeen) (string, error) {
+	keys, err := rejects.ReadPrivate(w.rejectsKey())
+	if err != nil {
+		return "", err
+	}
 	found := map[place]string{}
 	total, late := 0, 0
-	_, err := client.ReadLog(ctx, rejectsTopic, 0, 0, func(r engine.Record) error {
-		var v struct {
-			Topic     string
-			Partition int32
-			Offset    int64
-			Index     int64
-			Reason    string
-		}
-		if err := json.Unmarshal(r.Value, &v); err != nil {
+	_, err = client.ReadLog(ctx, rejectsTopic, 0, 0, func(r engine.Record) error {
+		v, err := reject.Parse(r.Value)
+		if err != nil {
 			w.log.fail("a reject that cannot be read: %q: %v", r.Value, err)
 			return nil
 		}
-		if key := fmt.Sprintf("%s/%d/%d/%d", v.Topic, v.Partition, v.Offset, v.Index); key != string(r.Key) {
+		if key := v.AppendKey(nil); !bytes.Equal(key, r.Key) {
 			w.log.fail("a reject's key is %q, its coordinates are %s", r.Key, key)
 		}
+		o, err := keys.Open(&v)
+		if err != nil {
+			w.log.fail("the reject %q cannot be opened: %v", r.Key, err)
+		}
+		v.Sealed = nil // it differs from double to double; what was sealed does not
+		text := fmt.Sprintf("%+v: %+v", v, o)
 		at := place{v.Partition, v.Offset}
 		total++
 		if before, again := found[at]; again {
-			if before != string(r.Value) {
-				w.log.fail("the reject %q was made twice, and differently: %s and %s", r.Key, before, r.Value)
+			if before != text {
+				w.log.fail("the reject %q was made twice, and differently: %s and %s", r.Key, before, text)
 			}
 			return nil
 		}
-		found[at] = string(r.Value)
+		found[at] = text
 		switch {
 		case topic.poison[at]:
 		case topic.resent[at]:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/rejects"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -113,6 +114,9 @@ func newWorld(cfg *Config, log *journal, dir, shim string, brokers int) (w *worl
 			return nil, err
 		}
 	}
+	if _, err := rejects.NewKey(w.rejectsKey(), w.rejectsKey()+".pub", time.Now()); err != nil {
+		return nil, err
+	}
 	return w, w.layTools()
 }
 
@@ -197,6 +201,9 @@ func (w *world) layEngine(name string) error {
 	return os.WriteFile(file, []byte(w.config(name, strings.Join(brokers, ", "), store)+more+"http:\n  addr: "+u.api+"\n"), 0o644)
 }
 
+// rejectsKey is the file of the private key that opens rejects; its public part has .pub behind it.
+func (w *world) rejectsKey() string { return filepath.Join(w.dir, "rejects.key") }
+
 // layTools writes the configuration of commands: straight to Kafka and the store.
 func (w *world) layTools() error {
 	text := w.config("tools", w.direct(), loopback(w.storePort))
@@ -214,6 +221,7 @@ func (w *world) config(id, brokers, store string) string {
 		"  dial_timeout: 2s", "  insert_timeout: 10s", "  query_timeout: 10s",
 		"data:", "  dir: " + filepath.Join(w.dir, "data-"+id),
 		"log:", "  level: info",
+		"rejects:", "  public_key_file: " + w.rejectsKey() + ".pub",
 		"kafka:", "  brokers: [" + brokers + "]", "  group: " + group,
 		fmt.Sprintf("  readings: ['%s:protobuf:%d']", readingsTopic, partitions),
 		"  reference_topic: chaos.reference", "  state_topic: chaos.state", "  rejects_topic: " + rejectsTopic, "  cdrs_topic: " + cdrsTopic, "  prices_topic: " + pricesTopic,

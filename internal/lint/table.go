@@ -84,7 +84,7 @@ func table() map[string]rule {
 		"internal/certs":       {why: "TLS certificates: made, read, and what is wrong with them; for whoever connects or serves"},
 		"internal/lint":        {why: "these rules"},
 		"internal/chaos": {
-			imports: []string{"engine", "connectors/kafka", "connectors/clickhouse", "loadgen", "rating", "internal/parts", "internal/secret"},
+			imports: []string{"engine", "engine/reject", "connectors/kafka", "connectors/clickhouse", "loadgen", "rating", "internal/parts", "internal/rejects", "internal/secret"},
 			why:     "breaks everything around real engines and holds the ledger to the truth; for make chaos and tests",
 		},
 		"internal/chaos/run": {imports: []string{"internal/chaos", "internal/parts"}, why: "the program of make chaos"},
