@@ -25,7 +25,8 @@ type View struct {
 func Views() ([]View, error) {
 	var list []View
 	for _, name := range []string{
-		"freshness", "sessions_latest", "live_sessions", "charging_periods", "revenue_by_hour", "energy_by_site",
+		"freshness", "sessions_latest", "live_sessions", "charging_periods", "revenue_by_hour", "energy_by_site", "sites",
+		"earned_by_component",
 	} {
 		text, err := viewFiles.ReadFile(path.Join("views", name+".sql"))
 		if err != nil {

@@ -277,10 +277,20 @@ func TestViews(t *testing.T) {
 			"2026-07-01 10:00:00|A|EUR|NONE|min|1|0|0|0.1|0.121|"+to)
 	f("SELECT * FROM energy_by_site ORDER BY hour, location",
 		"2026-07-01 09:00:00|A|5|0|0|"+to+"\n2026-07-01 09:00:00|B|1|0|0|"+to+"\n2026-07-01 10:00:00|A|2.500001|900|900.5|"+to)
+	f("SELECT hour, hour_local, location, tariff, currency, dimension, kind, element, component, price, vat_percent, rows, energy_kwh, billed_kwh, billed_s, excl, incl "+
+		"FROM earned_by_component WHERE hour >= '2026-07-01 10:00:00' ORDER BY hour, dimension, kind",
+		"2026-07-01 10:00:00|2026-07-01 12:00:00|A|T|EUR|ENERGY|usage|0|0|0|21|1|2.500001|2.500001|0|0.500001|0.605001\n"+
+			"2026-07-01 10:00:00|2026-07-01 12:00:00|A|T|EUR|ENERGY|step|0|0|0|0|1|0|0.499999|0|0.000005|0.000006\n"+
+			"2026-07-01 10:00:00|2026-07-01 12:00:00|A|T|EUR|TIME|usage|-1|0|0|0|1|0|0|900|0|0\n"+
+			"2026-07-01 10:00:00|2026-07-01 12:00:00|A|T|EUR|PARKING_TIME|usage|2|0|0|0|1|0|0|900.5|0.00001|0.000012\n"+
+			"2026-07-01 10:00:00|2026-07-01 12:00:00|A|T|EUR|NONE|min|-1|0|0|0|1|0|0|0|0.1|0.121")
+	// B is at no place that a session has named: its hours are those of UTC.
+	f("SELECT hour_local FROM earned_by_component WHERE location = 'B'", "2026-07-01 09:00:00")
+	f("SELECT location, zone, charge_points, connectors, first_start, last_time FROM sites", "A|Europe/Amsterdam|1|1|2026-07-01 09:30:00.000|2026-07-01 09:30:03.000")
 	f("SELECT topic, partition, last_offset, watermark, inserted_at > now() - 3600, delay_s = toDecimal128(dateDiff('millisecond', watermark, inserted_at), 3) / 1000, blocks, readings, rejects FROM freshness",
 		"readings|1|19|2026-07-01 10:30:00.001|1|1|2|200|1")
 	// A2: whatever the view, the sums are those of the ledger.
-	for _, view := range []string{"charging_periods", "revenue_by_hour"} {
+	for _, view := range []string{"charging_periods", "revenue_by_hour", "earned_by_component"} {
 		f("SELECT sum(incl) FROM "+view, "2.269352")
 	}
 }

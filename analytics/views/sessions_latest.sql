@@ -9,6 +9,7 @@
     location LowCardinality(String) COMMENT 'OCPI location: country_code*party_id*id; empty while unknown',
     zone LowCardinality(String) COMMENT 'IANA time zone of the location; empty while unknown',
     tariff LowCardinality(String) COMMENT 'OCPI tariff: country_code*party_id*id; empty while unknown',
+    tariff_offset Int64 COMMENT 'offset in the reference log of the version of the tariff that prices the session; -1 while unknown',
     currency LowCardinality(String) COMMENT 'ISO 4217 code of all amounts',
     token_pseudonym String COMMENT 'driver''s token as 32 hex digits of a keyed pseudo-random function, the same for the same token and token_key_id; empty without a token',
     token_key_id UInt32 COMMENT 'id of the key that made token_pseudonym; 0 without a token',
@@ -33,7 +34,7 @@
     complete_to DateTime64(3, 'UTC') COMMENT 'every partition is rated up to this record time, UTC: the smallest watermark of view freshness, the same in all rows'
 )
 AS SELECT
-    session_id, status, charge_point, connector, transaction, location, zone, tariff, currency,
+    session_id, status, charge_point, connector, transaction, location, zone, tariff, tariff_offset, currency,
     token_pseudonym, token_key_id, contract, tier, start_time, last_time,
     if(zone = '', NULL, formatDateTime(start_time, '%F %T', if(zone = '', 'UTC', zone))) AS start_local,
     if(zone = '', NULL, formatDateTime(last_time, '%F %T', if(zone = '', 'UTC', zone))) AS last_local,

@@ -53,6 +53,8 @@ func commands() []command {
 		rejectsRetryCommand(),
 		rejectsNewKeyCommand(),
 		migrateCommand(),
+		sampleCommand(),
+		sqlCommand(),
 		configCheckCommand(),
 		configShowCommand(),
 		apiTokenCommand(),

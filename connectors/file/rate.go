@@ -94,9 +94,6 @@ func Rate(ctx context.Context, cfg Config, ref *engine.Reference, names []string
 	if run.r, err = engine.NewReplayer(run.p, c, decoders, ref, nil); err != nil {
 		return s, err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return s, err
-	}
 	err = run.open(dir)
 	if err == nil {
 		err = run.rate(ctx)
@@ -139,9 +136,8 @@ type run struct {
 	book      int64
 	r         *engine.Replayer
 
-	charges  *table[chargeRows]
-	sessions *table[sessionRows]
-	rejects  *os.File
+	out     *Writer
+	rejects *os.File
 
 	row      row // at hand; decode gives it to the shard
 	over     bool
@@ -153,10 +149,7 @@ type run struct {
 }
 
 func (r *run) open(dir string) (err error) {
-	if r.charges, err = newTable(filepath.Join(dir, ChargesFile), chargeColumns()); err != nil {
-		return err
-	}
-	if r.sessions, err = newTable(filepath.Join(dir, SessionsFile), sessionColumns()); err != nil {
+	if r.out, err = NewWriter(dir); err != nil {
 		return err
 	}
 	r.rejects, err = os.Create(filepath.Join(dir, RejectsFile) + ".part")
@@ -168,21 +161,10 @@ func (r *run) end(dir string, err error) error {
 	if r.rejects != nil {
 		err = endFile(r.rejects, err)
 	}
-	if r.charges != nil {
-		err = r.charges.end(err)
+	if r.out != nil {
+		err = r.out.End(err)
 	}
-	if r.sessions != nil {
-		err = r.sessions.end(err)
-	}
-	for _, name := range []string{ChargesFile, SessionsFile, RejectsFile} {
-		name = filepath.Join(dir, name)
-		if err == nil {
-			err = os.Rename(name+".part", name)
-		} else {
-			_ = os.Remove(name + ".part") // the first error is the one to tell
-		}
-	}
-	return err
+	return rename(filepath.Join(dir, RejectsFile), err)
 }
 
 // decode is the shard's decoder: the reading is at hand already.
@@ -286,24 +268,19 @@ func (r *run) endBlock() error {
 	}
 	r.began = false
 	r.r.End(r.next - 1)
-	b, of := r.r.Block(), blockOf{r.p, r.first}
-	for i := range b.Charges {
-		if err := r.charges.append(&chargeRows{of, &b.Charges[i]}, len(b.Charges[i].Position)); err != nil {
-			return err
-		}
+	b := r.r.Block()
+	if err := r.out.Append(b); err != nil {
+		return err
 	}
 	for i := range b.Sessions {
 		rows := &b.Sessions[i]
-		if err := r.sessions.append(&sessionRows{of, rows}, len(rows.Version)); err != nil {
-			return err
-		}
 		for j := range rows.Version {
 			if r.over && rows.Status[j] == engine.StatusProvisional && rows.Version[j] == closing(r.next) {
 				r.summary.Closed++
 			}
 		}
 	}
-	r.summary.Charges, r.summary.Sessions = r.charges.rows, r.sessions.rows
+	r.summary.Charges, r.summary.Sessions = r.out.charges.rows, r.out.sessions.rows
 	return r.reject(b.Rejects)
 }
 

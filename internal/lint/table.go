@@ -62,6 +62,14 @@ func table() map[string]rule {
 		"billing/payment": {exact: true, imports: []string{"billing/invoice", "billing/vault"}, why: "payments"},
 
 		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp", "internal/murmur2"}, why: "networks with known truth; its producer is an interface"},
+		"loadgen/sample": {
+			imports: []string{"engine", "loadgen", "rating", "rating/ocpi", "rating/oracle", "connectors/wire", "internal/murmur2", "internal/reference"},
+			why:     "the data set of docs/ANALYSTS.md, rated by the engine's own shard; its store is an interface",
+		},
+		"loadgen/replay": {
+			imports: []string{"loadgen", "rating", "rating/ocpi", "rating/oracle", "connectors/wire", "internal/murmur2"},
+			why:     "readings of sessions that really happened, with their truth",
+		},
 		"bench": {
 			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts", "internal/secret", "internal/reference"},
 			why:     "measures the whole pipe",
