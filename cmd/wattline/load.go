@@ -35,13 +35,17 @@ type loadOptions struct {
 	truth      string
 	reference  string
 	publish    bool
+	replay     []string
+	end        string
 }
 
 func loadCommand() command {
-	c := command{name: "load", args: "[--config FILE] --readings N [flags]", summary: "Send the readings of a simulated network to Kafka, with the truth about them"}
+	c := command{name: "load", args: "[--config FILE] --readings N | --replay FILE [flags]", summary: "Send the readings of a simulated network, or of sessions that really happened, to Kafka, with the truth about them"}
 	c.run = func(ctx context.Context, std stdio, args []string) int {
 		fs := newFlags(std, c, "The same flags send the same readings. Records carry the simulated time, so the topic is made to keep them for ever.\n"+
 			"--truth has a line for each session: what it holds and costs by the readings that were sent.\n"+
+			"With --replay (docs/REPLAY.md) each session of FILE charges at three garages with a tariff each; --shape, --chargers, --seed and\n"+
+			"--readings are not looked at.\n"+
 			"Exit: 0 sent, 1 failed, 2 a wrong command line.")
 		file := configFlag(fs)
 		var o loadOptions
@@ -57,6 +61,11 @@ func loadCommand() command {
 		fs.StringVar(&o.truth, "truth", "", "`file` for the truth, JSON lines")
 		fs.StringVar(&o.reference, "reference", "", "`folder` for the network's tariffs and locations")
 		fs.BoolVar(&o.publish, "publish", false, "publish the tariffs and locations too, as reference load does")
+		fs.Func("replay", "`file` of sessions (CSV, gzip or not), instead of a simulated network; can be given again", func(name string) error {
+			o.replay = append(o.replay, name)
+			return nil
+		})
+		fs.StringVar(&o.end, "end", "departure", "`when` a replayed session stops: departure, the one that happened, or announced, the one that its driver announced")
 		rest, code, ok := parseFlags(fs, args)
 		if !ok {
 			return code
@@ -68,7 +77,11 @@ func loadCommand() command {
 		if !ok {
 			return exitFault
 		}
-		err := withKafka(ctx, cfg, toolLogger(cfg, std.err), func(client *kafka.Client) error { return runLoad(ctx, std, cfg, client, o) })
+		run := runLoad
+		if len(o.replay) > 0 {
+			run = runReplay
+		}
+		err := withKafka(ctx, cfg, toolLogger(cfg, std.err), func(client *kafka.Client) error { return run(ctx, std, cfg, client, o) })
 		if err != nil {
 			fmt.Fprintf(std.err, "wattline load: %v\n", err)
 			return exitFault
@@ -83,16 +96,21 @@ func (o *loadOptions) problem(rest []string) string {
 	switch {
 	case len(rest) > 0:
 		return fmt.Sprintf("there is no argument %q", rest[0])
-	case o.readings < 1:
+	case len(o.replay) == 0 && o.readings < 1:
 		return fmt.Sprintf("--readings is %d: say how many to send, 1 or more", o.readings)
 	case o.shape != "city" && o.shape != "bench":
 		return fmt.Sprintf("--shape %q is neither city nor bench", o.shape)
+	case len(o.replay) > 0 && o.speed > 1_000_000:
+		return "--speed is 1000000 at most"
 	case !o.packs() && o.encoding().encode == nil:
 		return fmt.Sprintf("--format %q is none of protobuf, json, ocpp201, packed and arrow", o.format)
 	case o.format == ocpp.Name2 && o.shape == "city" && o.truth != "":
 		return "--truth has the city's reservations, which OCPP does not know as transactions: take --shape bench"
 	case o.chargers < 0 || o.rate < 0 || o.speed < 0 || o.partitions < 0:
 		return "--chargers, --rate, --speed and --partitions are not below 0"
+	}
+	if _, ok := replayEnd(o.end); !ok {
+		return fmt.Sprintf("--end %q is neither departure nor announced", o.end)
 	}
 	return ""
 }
@@ -114,14 +132,7 @@ func (o *loadOptions) packs() bool {
 }
 
 func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, o loadOptions) error {
-	if o.topic == "" {
-		o.topic = cfg.Kafka.Readings[0].Topic
-	}
-	wanted := cfg.Kafka.Readings[0].Partitions
-	if o.partitions > 0 {
-		wanted = int32(o.partitions)
-	}
-	partitions, err := ensureSimulated(ctx, client, cfg, o.topic, wanted)
+	partitions, err := o.ensureTopic(ctx, client, cfg)
 	if err != nil {
 		return err
 	}
@@ -133,26 +144,9 @@ func runLoad(ctx context.Context, std stdio, cfg *config.Config, client *kafka.C
 		return err
 	}
 	untilMs := endOf(network, o.readings)
-	to, err := newLoadProducer(client.Producer(), o.topic, partitions, kafka.CompressionLZ4)
+	producer, encode, err := o.producer(cfg, client, partitions)
 	if err != nil {
 		return err
-	}
-	encoding, configured := o.encoding(), wire.Name
-	for _, r := range cfg.Kafka.Readings {
-		if r.Topic == o.topic {
-			configured = r.Format
-		}
-	}
-	if encoding.name != configured {
-		to.contentType = encoding.contentType
-	}
-	var producer loadgen.Producer = to
-	encode := encoding.encode
-	if p, ok := packingNamed(o.format); ok {
-		producer, encode = loadgen.NewPacker(to, p.encode), nil
-	}
-	if o.rate > 0 {
-		producer = &pacedProducer{Producer: producer, perSecond: o.rate, start: time.Now()}
 	}
 	progress, err := loadgen.Run(ctx, loadgen.RunConfig{
 		Network: network, Encode: encode, UntilMs: untilMs, Speed: o.speed, Clock: engine.SystemClock{}, ProgressEvery: 2 * time.Second,
@@ -211,8 +205,11 @@ func loadNetwork(o loadOptions, partitions int32) (*loadgen.Network, error) {
 	return loadgen.New(c)
 }
 
+// referenceWriter is what has tariffs and locations.
+type referenceWriter interface{ WriteReference(dir string) error }
+
 // loadReferenceFiles writes and publishes the network's reference, as far as asked for.
-func loadReferenceFiles(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, network *loadgen.Network, o loadOptions) error {
+func loadReferenceFiles(ctx context.Context, std stdio, cfg *config.Config, client *kafka.Client, network referenceWriter, o loadOptions) error {
 	if o.reference == "" && !o.publish {
 		return nil
 	}
