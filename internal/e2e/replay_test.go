@@ -116,7 +116,9 @@ func TestSample(t *testing.T) {
 	}
 	files := filepath.Join(s.dir, "parquet")
 	s.must("sample", "--parquet", files)
-	if got := s.sql().ask(t, "SELECT count(), sum(incl_micros) FROM file('"+filepath.Join(files, "charges.parquet")+"')"); got != sql("SELECT count(), sum(incl_micros) FROM charges") {
+	q := s.sql()
+	q.database = "default"
+	if got := q.ask(t, "SELECT count(), sum(incl_micros) FROM file('"+filepath.Join(files, "charges.parquet")+"')"); got != sql("SELECT count(), sum(incl_micros) FROM charges") {
 		t.Errorf("Parquet has %s", got)
 	}
 }
