@@ -79,7 +79,7 @@ func newRated(t testing.TB, r *Replay) *rated {
 	for _, l := range r.Locations() {
 		put(ocpi.Reference{Kind: ocpi.ReferenceLocation, Location: l, LocationKey: rating.LocationKey{CountryCode: l.CountryCode, PartyID: l.PartyID, ID: l.ID}})
 	}
-	ref := engine.NewReference(reference.Decode)
+	ref := engine.NewReference(reference.Decode, nil)
 	if err := ref.Follow(t.Context(), log, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -46,14 +46,16 @@ func (m *maker) note(b *engine.Block) {
 // prove holds every session that has ended to the oracle (E2).
 func (m *maker) prove() error {
 	zones := map[string]*time.Location{}
-	v2 := dearer(m.network)
+	v2, member := dearer(m.network), memberTariff()
 	for s := range m.network.Sessions(UntilMs) {
 		endMs := m.parts[murmur2.Partition([]byte(s.ChargePoint), Partitions)].endMs
 		if !s.Finished(endMs) {
 			continue
 		}
 		t := s.Tariff
-		if t.ID == v2.ID && s.StartMs >= tariffChangedMs {
+		if driver := driverOf([]byte(s.ChargePoint), s.Transaction); driver > 0 && driver <= members {
+			t = member
+		} else if t.ID == v2.ID && s.StartMs >= tariffChangedMs {
 			t = v2
 		}
 		n := name{s.ChargePoint, s.Connector, s.Transaction}

@@ -75,6 +75,7 @@ func referenceLog(n *loadgen.Network) (log, error) {
 		}
 	}
 	for _, next := range []func() error{
+		l.putMembers,
 		func() error { return l.location(sceneSite(yardSite, "Workshop yard", dayNight), FromMs) },
 		func() error { return l.location(sceneSite(lateSite, "Late in the books", week), siteKnownMs) },
 		func() error { return l.tariff(dearer(n), tariffChangedMs) },

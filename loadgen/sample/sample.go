@@ -128,7 +128,7 @@ func newMaker(ctx context.Context, take func(*engine.Block) error) (*maker, erro
 	if err != nil {
 		return nil, err
 	}
-	ref := engine.NewReference(reference.Decode)
+	ref := engine.NewReference(reference.Decode, tokens{})
 	if err := ref.Follow(ctx, log, "sample.reference"); err != nil {
 		return nil, err
 	}
@@ -157,7 +157,11 @@ func (m *maker) run(ctx context.Context) error {
 			m.setBook(base + changes)
 		}
 		if err := s.Tick(func(e *loadgen.Event) error {
-			m.value = wire.Append(m.value[:0], strip(e.Reading))
+			r := strip(e.Reading)
+			if driver := driverOf(e.Reading.ChargePoint, string(r.Transaction)); r.Kind == rating.KindStart && driver > 0 {
+				r.Token = tokenOf(driver)
+			}
+			m.value = wire.Append(m.value[:0], r)
 			return m.record(e.Partition, e.SendMs, e.Reading.ChargePoint, m.value)
 		}); err != nil {
 			return err
