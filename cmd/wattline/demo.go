@@ -13,7 +13,9 @@ import (
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/liveview"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/produce"
 	"github.com/wattline/wattline/internal/rejects"
 	"github.com/wattline/wattline/loadgen"
 	"github.com/wattline/wattline/rating"
@@ -90,7 +92,7 @@ type demo struct {
 	std      stdio
 	n        *node
 	network  *loadgen.Network
-	notices  *notices
+	notices  *liveview.Notices
 	progress chan loadgen.Progress // the newest; capacity 1
 	loadDone chan error
 }
@@ -112,7 +114,7 @@ func runDemo(ctx context.Context, std stdio, cfg *config.Config, o demoOptions) 
 	}
 	defer func() { _ = logFile.Close() }()
 	d := &demo{o: o, std: std, progress: make(chan loadgen.Progress, 1), loadDone: make(chan error, 1)}
-	log, heard := newNotices(newLogger(cfg, logFile).Handler())
+	log, heard := liveview.NewNotices(newLogger(cfg, logFile).Handler())
 	d.notices = heard
 	city := loadgen.City()
 	city.ChargePoints = o.chargers
@@ -226,7 +228,7 @@ func (d *demo) startLoad(ctx context.Context) (string, func(context.Context) err
 	if err != nil {
 		return "", nil, err
 	}
-	producer, err := newLoadProducer(d.n.client.Producer(), topic, d.network.Config().Partitions, kafka.CompressionLZ4)
+	producer, err := produce.New(d.n.client.Producer(), topic, d.network.Config().Partitions, kafka.CompressionLZ4)
 	if err != nil {
 		return "", nil, err
 	}

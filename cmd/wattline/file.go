@@ -8,6 +8,7 @@ import (
 
 	"github.com/wattline/wattline/connectors/file"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/liveview"
 	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/rating/ocpi"
 )
@@ -67,10 +68,10 @@ func fileRate(ctx context.Context, std stdio, cfg file.Config, options reference
 	if err := ref.Follow(ctx, log, from); err != nil {
 		return err
 	}
-	progress := newFileProgress(std.err)
-	cfg.Progress = progress.tell
+	progress := newProgress(std.err)
+	cfg.Progress = func(done, all int64) { tellFile(progress, done, all) }
 	s, err := file.Rate(ctx, cfg, ref, files, to)
-	progress.end()
+	progress.End()
 	if err != nil {
 		return err
 	}
@@ -116,41 +117,17 @@ func (l memoryLog) ReadLog(_ context.Context, _ string, _ int32, from int64, fn 
 	return int64(len(l)), nil
 }
 
-// fileProgress tells people where a run is: one line that is written over on a terminal, else a line now and then.
-type fileProgress struct {
-	w     io.Writer
-	line  bool
-	began time.Time
-	told  time.Time
-}
-
-func newFileProgress(w io.Writer) *fileProgress {
+// newProgress tells people on w where a run is.
+func newProgress(w io.Writer) *liveview.Progress {
 	_, line := isTerminal(w)
-	now := time.Now()
-	return &fileProgress{w: w, line: line, began: now, told: now}
+	return liveview.NewProgress(w, line)
 }
 
-func (p *fileProgress) tell(done, all int64) {
-	every := 10 * time.Second
-	if p.line {
-		every = 200 * time.Millisecond
-	}
-	if time.Since(p.told) < every || done == 0 {
+func tellFile(p *liveview.Progress, done, all int64) {
+	if done == 0 || !p.Due() {
 		return
 	}
-	p.told = time.Now()
-	part, took := float64(done)/float64(all), time.Since(p.began)
+	part, took := float64(done)/float64(all), time.Since(p.Began)
 	left := time.Duration(float64(took) * (1 - part) / part).Round(time.Second)
-	text := fmt.Sprintf("%d of %d readings (%d %%), %d a second, about %v left", done, all, int(100*part), int64(float64(done)/took.Seconds()), left)
-	if p.line {
-		fmt.Fprintf(p.w, "\r\033[K%s", text)
-		return
-	}
-	fmt.Fprintln(p.w, text)
-}
-
-func (p *fileProgress) end() {
-	if p.line {
-		fmt.Fprint(p.w, "\r\033[K")
-	}
+	p.Tell(fmt.Sprintf("%d of %d readings (%d %%), %d a second, about %v left", done, all, int(100*part), int64(float64(done)/took.Seconds()), left))
 }

@@ -255,32 +255,3 @@ func writeTruth(network *loadgen.Network, file string, untilMs int64) error {
 	err = network.WriteTruth(w, untilMs)
 	return errors.Join(err, w.Flush(), f.Close())
 }
-
-// pacedProducer holds readings back to a rate. It is for one goroutine.
-type pacedProducer struct {
-	loadgen.Producer
-	perSecond int64
-	start     time.Time
-	count     int64
-}
-
-// Append implements loadgen.Producer.
-func (p *pacedProducer) Append(ctx context.Context, r *loadgen.Record) error {
-	if err := p.Producer.Append(ctx, r); err != nil {
-		return err
-	}
-	p.count++
-	early := time.Duration(p.count*int64(time.Second/time.Microsecond)/p.perSecond)*time.Microsecond - time.Since(p.start)
-	if early < 20*time.Millisecond {
-		return nil
-	}
-	if err := p.Flush(ctx); err != nil {
-		return err
-	}
-	select {
-	case <-time.After(early):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -13,6 +13,7 @@ import (
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/produce"
 	"github.com/wattline/wattline/loadgen"
 	"github.com/wattline/wattline/loadgen/replay"
 	"github.com/wattline/wattline/rating"
@@ -109,7 +110,7 @@ func (o *loadOptions) ensureTopic(ctx context.Context, client *kafka.Client, cfg
 func (o *loadOptions) producer(cfg *config.Config, client *kafka.Client, partitions int32) (
 	producer loadgen.Producer, encode func(dst []byte, r *rating.Reading) []byte, err error,
 ) {
-	to, err := newLoadProducer(client.Producer(), o.topic, partitions, kafka.CompressionLZ4)
+	to, err := produce.New(client.Producer(), o.topic, partitions, kafka.CompressionLZ4)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,14 +121,14 @@ func (o *loadOptions) producer(cfg *config.Config, client *kafka.Client, partiti
 		}
 	}
 	if encoding.name != configured {
-		to.contentType = encoding.contentType
+		to.ContentType = encoding.contentType
 	}
 	producer, encode = to, encoding.encode
 	if p, ok := packingNamed(o.format); ok {
 		producer, encode = loadgen.NewPacker(to, p.encode), nil
 	}
 	if o.rate > 0 {
-		producer = &pacedProducer{Producer: producer, perSecond: o.rate, start: time.Now()}
+		producer = &produce.Paced{Producer: producer, PerSecond: o.rate, Start: time.Now()}
 	}
 	return producer, encode, nil
 }

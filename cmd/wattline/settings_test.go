@@ -19,6 +19,7 @@ import (
 	"github.com/wattline/wattline/connectors/wire"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/liveview"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -206,20 +207,20 @@ func TestNotices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, heard := newNotices(slog.NewTextHandler(file, nil))
+	log, heard := liveview.NewNotices(slog.NewTextHandler(file, nil))
 	log.Info("quiet")
 	with := log.With("partition", "t/1")
-	for i := range noticesKept + 1 {
+	for i := range liveview.NoticesKept + 1 {
 		with.Warn("loud", "n", i)
 	}
-	lines, total := heard.newest()
-	if len(lines) != noticesKept || total != noticesKept+1 || !strings.HasSuffix(lines[0], "loud partition=t/1 n=1") {
+	lines, total := heard.Newest()
+	if len(lines) != liveview.NoticesKept || total != liveview.NoticesKept+1 || !strings.HasSuffix(lines[0], "loud partition=t/1 n=1") {
 		t.Errorf("%d in all, kept %q", total, lines)
 	}
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := os.ReadFile(path); err != nil || strings.Count(string(text), "\n") != noticesKept+2 {
+	if text, err := os.ReadFile(path); err != nil || strings.Count(string(text), "\n") != liveview.NoticesKept+2 {
 		t.Errorf("the log has\n%s%v", text, err)
 	}
 }

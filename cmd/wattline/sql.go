@@ -13,6 +13,7 @@ import (
 
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/clickhouse/embedded"
+	"github.com/wattline/wattline/internal/ask"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/parts"
 	"github.com/wattline/wattline/internal/secret"
@@ -63,17 +64,8 @@ func sqlCommand() command {
 	return c
 }
 
-// asked is a store that can be asked over HTTP.
-type asked struct {
-	client   *http.Client
-	base     string
-	user     string
-	password secret.Text
-	close    func() error
-}
-
 func runSQL(ctx context.Context, std stdio, cfg *config.Config, o sqlOptions, question string) error {
-	to, err := openSQL(ctx, std, cfg, o.dir)
+	to, closeStore, err := openSQL(ctx, std, cfg, o.dir)
 	if err != nil {
 		return err
 	}
@@ -86,58 +78,52 @@ func runSQL(ctx context.Context, std stdio, cfg *config.Config, o sqlOptions, qu
 	database := cfg.ClickHouse.Database
 	if !cfg.Given("clickhouse.database") {
 		var found strings.Builder
-		err = to.ask(ctx, &found, url.Values{}, "SELECT database FROM system.tables WHERE name = 'freshness' ORDER BY database != 'wattline', database LIMIT 1")
+		err = to.Ask(ctx, &found, url.Values{}, "SELECT database FROM system.tables WHERE name = 'freshness' ORDER BY database != 'wattline', database LIMIT 1")
 		if name := strings.TrimSpace(found.String()); name != "" {
 			database = name
 		}
 	}
 	if err == nil {
-		err = to.ask(ctx, std.out, url.Values{"database": {database}, "default_format": {o.format}}, question)
+		err = to.Ask(ctx, std.out, url.Values{"database": {database}, "default_format": {o.format}}, question)
 	}
-	return errors.Join(err, to.close())
+	return errors.Join(err, closeStore())
 }
 
 // openSQL finds the store, and opens an embedded one that does not run.
-func openSQL(ctx context.Context, std stdio, cfg *config.Config, dir string) (*asked, error) {
+func openSQL(ctx context.Context, std stdio, cfg *config.Config, dir string) (to *ask.Store, closeStore func() error, err error) {
 	c := &cfg.ClickHouse
+	closeStore = func() error { return nil }
 	if len(c.Addr) > 0 && dir == "" {
 		if clickhouse.Protocol(c.Protocol) != clickhouse.HTTP {
-			return nil, errors.New("clickhouse.protocol is native, and this asks by HTTP only: use clickhouse-client, or name an HTTP port in another configuration")
+			return nil, nil, errors.New("clickhouse.protocol is native, and this asks by HTTP only: use clickhouse-client, or name an HTTP port in another configuration")
 		}
 		tls, err := storeTLS(cfg)
-		if err != nil {
-			return nil, err
-		}
-		return &asked{
-			client: &http.Client{Transport: &http.Transport{TLSClientConfig: tls}}, base: scheme(tls != nil) + "://" + c.Addr[0],
-			user: c.User, password: c.Password, close: func() error { return nil },
-		}, nil
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: tls}}
+		return &ask.Store{Client: client, Base: scheme(tls != nil) + "://" + c.Addr[0], User: c.User, Password: c.Password}, closeStore, err
 	}
-	if cfg.DataDir = dir; dir == "" {
-		var err error
-		if cfg.DataDir, err = findStore(cfg.DataDir); err != nil {
-			return nil, err
+	if dir == "" {
+		if dir, err = findStore(cfg.DataDir); err != nil {
+			return nil, nil, err
 		}
 	}
-	a := &asked{client: http.DefaultClient, user: embedded.UserReader, close: func() error { return nil }}
+	cfg.DataDir = dir
 	addr, running := runningAddr(cfg, "store")
 	if !running {
 		if _, err := os.Stat(storeDir(cfg)); err != nil {
-			return nil, fmt.Errorf("there is no store in %s", cfg.DataDir)
+			return nil, nil, fmt.Errorf("there is no store in %s", cfg.DataDir)
 		}
 		server, err := startEmbeddedStore(ctx, cfg, toolLogger(cfg, std.err), parts.Printer(std.err))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		addr, a.close = server.Addr(), func() error { return server.Close(context.WithoutCancel(ctx)) }
+		addr, closeStore = server.Addr(), func() error { return server.Close(context.WithoutCancel(ctx)) }
 	}
-	a.base = scheme(c.EmbeddedTLS) + "://" + dialable(addr)
 	text, err := os.ReadFile(filepath.Join(storeDir(cfg), "reader.password"))
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read the reader's password: %w", err), a.close())
+		return nil, nil, errors.Join(fmt.Errorf("read the reader's password: %w", err), closeStore())
 	}
-	a.password = secret.New(strings.TrimSpace(string(text)))
-	return a, nil
+	to = &ask.Store{Base: scheme(c.EmbeddedTLS) + "://" + dialable(addr), User: embedded.UserReader, Password: secret.New(strings.TrimSpace(string(text)))}
+	return to, closeStore, nil
 }
 
 // findStore is the first folder with an embedded store.
@@ -149,24 +135,4 @@ func findStore(configured string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no embedded store in %s: give --data, or the configuration that names a ClickHouse server", strings.Join(list, ", "))
-}
-
-// ask writes the answer to out. Errors: what the store says.
-func (a *asked) ask(ctx context.Context, out io.Writer, settings url.Values, question string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.base+"/?"+settings.Encode(), strings.NewReader(question))
-	if err != nil {
-		return err
-	}
-	req.SetBasicAuth(a.user, a.password.Reveal())
-	res, err := a.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<20)) // what came of it is the message
-		return errors.New(strings.TrimSpace(string(text)))
-	}
-	_, err = io.Copy(out, res.Body)
-	return err
 }

@@ -15,13 +15,12 @@ import (
 	"strings"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
 	"github.com/wattline/wattline/connectors/kafka"
-	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/engine/verify"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/liveview"
 	"github.com/wattline/wattline/internal/parts"
+	"github.com/wattline/wattline/internal/proof"
 	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/internal/secret"
 )
@@ -101,13 +100,10 @@ func runVerify(ctx context.Context, std stdio, cfg *config.Config, o *verifyOpti
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, closeStore()) }()
-	progress := &verifyProgress{w: std.err, began: time.Now()}
-	if f, ok := isTerminal(std.err); ok {
-		progress.line = f != nil
-	}
+	progress := newProgress(std.err)
 	c := verify.Config{
 		Engine: engineConfig(cfg, "verify"), Sample: int(*o.sample), All: *o.all, Seed: *o.seed, Topic: *o.topic,
-		Database: cfg.ClickHouse.Database, Progress: progress.tell,
+		Database: cfg.ClickHouse.Database, Progress: func(p verify.Progress) { tellVerify(progress, p) },
 	}
 	if o.partitionIsSet {
 		n := int32(*o.partition)
@@ -132,7 +128,7 @@ func runVerify(ctx context.Context, std stdio, cfg *config.Config, o *verifyOpti
 		})
 		return err
 	})
-	progress.end()
+	progress.End()
 	return report, err
 }
 
@@ -182,7 +178,7 @@ func tellReport(std stdio, r *verify.Report, asJSON bool) int {
 
 // verifyStore connects to the configured ClickHouse, else to the embedded one of these data, which it starts if it does
 // not run.
-func verifyStore(ctx context.Context, cfg *config.Config, log *slog.Logger, progress io.Writer) (*verifyLedger, func() error, error) {
+func verifyStore(ctx context.Context, cfg *config.Config, log *slog.Logger, progress io.Writer) (*proof.Ledger, func() error, error) {
 	at := storeAt{addrs: cfg.ClickHouse.Addr, password: cfg.ClickHouse.Password}
 	closing := func() error { return nil }
 	if len(at.addrs) == 0 {
@@ -209,22 +205,15 @@ func verifyStore(ctx context.Context, cfg *config.Config, log *slog.Logger, prog
 	if err != nil {
 		return nil, nil, errors.Join(err, closing())
 	}
-	l, err := newVerifyLedger(store, c)
+	l, err := proof.NewLedger(store, c)
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close(), closing())
 	}
-	return l, func() error { return errors.Join(l.conn.Close(), store.Close(), closing()) }, nil
+	return l, func() error { return errors.Join(l.Close(), store.Close(), closing()) }, nil
 }
 
-// verifyTopic is what verify asks of Kafka.
-type verifyTopic struct {
-	*kafka.Client
-	admin *kafkago.Client
-	group string
-	names []string // topics of readings
-}
-
-func newVerifyTopic(cfg *config.Config, client *kafka.Client) (*verifyTopic, error) {
+// newVerifyTopic asks the configured brokers, or those that are embedded in a running process.
+func newVerifyTopic(cfg *config.Config, client *kafka.Client) (*proof.Topic, error) {
 	brokers := cfg.Kafka.Brokers
 	if len(brokers) == 0 {
 		addr, ok := runningAddr(cfg, "kafka")
@@ -233,89 +222,17 @@ func newVerifyTopic(cfg *config.Config, client *kafka.Client) (*verifyTopic, err
 		}
 		brokers = []string{addr}
 	}
-	admin := &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: cfg.Kafka.RequestTimeout, Transport: client.NewTransport()}
-	t := &verifyTopic{Client: client, admin: admin, group: cfg.Kafka.Group}
+	var names []string
 	for _, r := range cfg.Kafka.Readings {
-		t.names = append(t.names, r.Topic)
+		names = append(names, r.Topic)
 	}
-	return t, nil
+	return proof.NewTopic(client, brokers, cfg.Kafka.RequestTimeout, cfg.Kafka.Group, names), nil
 }
 
-// Partitions implements verify.Topic.
-func (t *verifyTopic) Partitions(ctx context.Context) ([]engine.Partition, error) {
-	res, err := t.admin.Metadata(ctx, &kafkago.MetadataRequest{Topics: t.names})
-	if err != nil {
-		return nil, err
-	}
-	var list []engine.Partition
-	for _, topic := range res.Topics {
-		if errors.Is(topic.Error, kafkago.UnknownTopicOrPartition) {
-			continue
-		}
-		if topic.Error != nil {
-			return nil, fmt.Errorf("topic %s: %w", topic.Name, topic.Error)
-		}
-		for _, p := range topic.Partitions {
-			list = append(list, engine.Partition{Topic: topic.Name, Number: int32(p.ID)})
-		}
-	}
-	return list, nil
-}
-
-// Bounds implements verify.Topic. It does not join the group.
-func (t *verifyTopic) Bounds(ctx context.Context, p engine.Partition) (start, end, committed int64, err error) {
-	offset := func(want kafkago.OffsetRequest) (kafkago.PartitionOffsets, error) {
-		res, err := t.admin.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{p.Topic: {want}}})
-		if err != nil {
-			return kafkago.PartitionOffsets{}, err
-		}
-		if len(res.Topics[p.Topic]) != 1 {
-			return kafkago.PartitionOffsets{}, errors.New("the answer does not have the partition asked for")
-		}
-		return res.Topics[p.Topic][0], res.Topics[p.Topic][0].Error
-	}
-	first, err := offset(kafkago.FirstOffsetOf(int(p.Number)))
-	if err != nil {
-		return 0, 0, 0, fmt.Errorf("first offset of %s: %w", p, err)
-	}
-	last, err := offset(kafkago.LastOffsetOf(int(p.Number)))
-	if err != nil {
-		return 0, 0, 0, fmt.Errorf("last offset of %s: %w", p, err)
-	}
-	res, err := t.admin.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: t.group, Topics: map[string][]int{p.Topic: {int(p.Number)}}})
-	if err == nil && res.Error != nil {
-		err = res.Error
-	}
-	if err != nil {
-		return 0, 0, 0, fmt.Errorf("committed offset of %s: %w", p, err)
-	}
-	committed = -1
-	for _, o := range res.Topics[p.Topic] {
-		if o.Error != nil {
-			return 0, 0, 0, fmt.Errorf("committed offset of %s: %w", p, o.Error)
-		}
-		committed = max(committed, o.CommittedOffset)
-	}
-	return first.FirstOffset, last.LastOffset, committed, nil
-}
-
-// verifyProgress tells people where the run is: one line that is written over on a terminal, else a line now and then.
-type verifyProgress struct {
-	w     io.Writer
-	line  bool
-	began time.Time
-	told  time.Time
-}
-
-func (v *verifyProgress) tell(p verify.Progress) {
-	every := 10 * time.Second
-	if v.line {
-		every = 200 * time.Millisecond
-	}
-	if time.Since(v.told) < every {
+func tellVerify(v *liveview.Progress, p verify.Progress) {
+	if !v.Due() {
 		return
 	}
-	v.told = time.Now()
 	text := p.Step
 	if p.Partition.Topic != "" {
 		text = fmt.Sprintf("%s (%d of %d): %s", p.Partition, p.Part, p.Of, p.Step)
@@ -324,19 +241,9 @@ func (v *verifyProgress) tell(p verify.Progress) {
 		part := float64(p.Done) / float64(p.All)
 		text += " " + strconv.Itoa(int(100*part)) + " %"
 		if whole := (float64(p.Part-1) + part) / float64(p.Of); whole > 0.01 {
-			left := time.Duration(float64(time.Since(v.began)) * (1 - whole) / whole)
+			left := time.Duration(float64(time.Since(v.Began)) * (1 - whole) / whole)
 			text += ", about " + left.Round(time.Second).String() + " left"
 		}
 	}
-	if v.line {
-		fmt.Fprintf(v.w, "\r\033[K%s", text)
-		return
-	}
-	fmt.Fprintln(v.w, text)
-}
-
-func (v *verifyProgress) end() {
-	if v.line && !v.told.IsZero() {
-		fmt.Fprint(v.w, "\r\033[K")
-	}
+	v.Tell(text)
 }

@@ -14,11 +14,16 @@ import (
 	"testing"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/engine/verify"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/produce"
+	"github.com/wattline/wattline/internal/proof"
 	"github.com/wattline/wattline/internal/reference"
 	"github.com/wattline/wattline/loadgen"
 )
@@ -76,7 +81,7 @@ func (s *verifyScene) rate(dir string) {
 	if err := referenceLoad(t.Context(), s.n.client, s.n.cfg, filepath.Join(dir, "reference"), referenceOptions{by: "test"}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
-	producer, err := newLoadProducer(s.n.client.Producer(), "wattline.readings", 4, kafka.CompressionLZ4)
+	producer, err := produce.New(s.n.client.Producer(), "wattline.readings", 4, kafka.CompressionLZ4)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,13 +117,14 @@ func mustStore(t *testing.T, cfg *config.Config, at storeAt) clickhouse.Config {
 	return c
 }
 
-func (s *verifyScene) conn() *verifyLedger {
-	l, err := newVerifyLedger(s.n.store, mustStore(s.t, s.n.cfg, s.n.storeAt))
+func (s *verifyScene) conn() driver.Conn {
+	c := mustStore(s.t, s.n.cfg, s.n.storeAt)
+	conn, err := ch.Open(&ch.Options{Protocol: ch.HTTP, Addr: c.Addrs, Auth: ch.Auth{Username: c.User, Password: c.Password.Reveal()}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = l.conn.Close() })
-	return l
+	s.t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // ask returns the text of the one column of the first row; names of tables are those of our database.
@@ -126,7 +132,7 @@ func (s *verifyScene) ask(sql string) string {
 	s.t.Helper()
 	l := s.conn()
 	out := ""
-	if err := l.conn.QueryRow(s.t.Context(), strings.ReplaceAll(sql, "FROM ", "FROM "+l.database+".")).Scan(&out); err != nil {
+	if err := l.QueryRow(s.t.Context(), strings.ReplaceAll(sql, "FROM ", "FROM `"+s.n.cfg.ClickHouse.Database+"`.")).Scan(&out); err != nil {
 		s.t.Fatalf("%s: %v", sql, err)
 	}
 	return out
@@ -134,7 +140,7 @@ func (s *verifyScene) ask(sql string) string {
 
 func (s *verifyScene) exec(sql string) {
 	s.t.Helper()
-	if err := s.conn().conn.Exec(s.t.Context(), sql); err != nil {
+	if err := s.conn().Exec(s.t.Context(), sql); err != nil {
 		s.t.Fatalf("%s: %v", sql, err)
 	}
 }
@@ -197,7 +203,7 @@ func (s *verifyScene) otherNames() {
 		for _, table := range []string{"charges", "sessions", "blocks"} {
 			s.exec("INSERT INTO `" + name + "`." + table + " SELECT * FROM " + s.n.cfg.ClickHouse.Database + "." + table)
 		}
-		l, err := newVerifyLedger(store, c)
+		l, err := proof.NewLedger(store, c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +219,7 @@ func (s *verifyScene) otherNames() {
 		if err != nil || len(r.Found) > 0 || r.Partitions != 4 {
 			t.Errorf("database %s: %+v, %v", name, r, err)
 		}
-		if err := errors.Join(l.conn.Close(), store.Close()); err != nil {
+		if err := errors.Join(l.Close(), store.Close()); err != nil {
 			t.Error(err)
 		}
 		s.exec("DROP DATABASE `" + name + "`")

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,8 +13,10 @@ import (
 
 	"github.com/wattline/wattline/connectors/clickhouse"
 	"github.com/wattline/wattline/engine"
+	"github.com/wattline/wattline/internal/ask"
 	"github.com/wattline/wattline/internal/livebill"
 	"github.com/wattline/wattline/internal/liveview"
+	"github.com/wattline/wattline/internal/secret"
 	"github.com/wattline/wattline/loadgen"
 	"github.com/wattline/wattline/rating"
 )
@@ -117,7 +116,7 @@ func (d *demo) watch(ctx context.Context) error {
 // plain writes a frame as lines, and the bill below if it was asked for; notices are told once.
 func (v *viewer) plain(ctx context.Context) error {
 	f := v.frame(ctx)
-	lines, total := v.d.notices.newest()
+	lines, total := v.d.notices.Newest()
 	f.Warnings = lines[len(lines)-min(len(lines), total-v.told):]
 	v.told = total
 	show := f.Plain(80)
@@ -154,7 +153,7 @@ func (v *viewer) frame(ctx context.Context) *liveview.Frame {
 	}
 	f.Totals, f.Rows, f.EnergyMwh, f.Revenue = v.totals.known, v.totals.rows, v.totals.energyMwh, v.totals.revenue
 	f.Hints = v.hints(dearest)
-	f.Warnings, _ = v.d.notices.newest()
+	f.Warnings, _ = v.d.notices.Newest()
 	return f
 }
 
@@ -277,25 +276,12 @@ func (v *viewer) hints(dearest []engine.SessionView) []string {
 // ask sums up what is durable, through the interface that everybody has.
 func (v *viewer) ask(ctx context.Context) (totals, error) {
 	query := "SELECT currency, count(), sum(energy_mwh), sum(incl_micros) FROM `" + v.d.n.cfg.ClickHouse.Database + "`.charges GROUP BY currency ORDER BY currency FORMAT TSV"
-	address := url.URL{Scheme: "http", Host: v.d.n.storeAt.addrs[0], RawQuery: url.Values{"query": {query}}.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
-	if err != nil {
+	store := ask.Store{Base: "http://" + v.d.n.storeAt.addrs[0], User: "reader", Password: secret.New(v.reader)}
+	var answer strings.Builder
+	if err := store.Ask(ctx, &answer, nil, query); err != nil {
 		return totals{}, err
 	}
-	req.SetBasicAuth("reader", v.reader)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return totals{}, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return totals{}, err
-	}
-	if res.StatusCode != http.StatusOK {
-		return totals{}, fmt.Errorf("store answers %s: %s", res.Status, body)
-	}
-	return parseTotals(string(body))
+	return parseTotals(answer.String())
 }
 
 // parseTotals reads lines of currency, rows, mWh and micros.

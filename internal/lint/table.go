@@ -62,14 +62,6 @@ func table() map[string]rule {
 		"billing/payment": {exact: true, imports: []string{"billing/invoice", "billing/vault"}, why: "payments"},
 
 		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp", "internal/murmur2"}, why: "networks with known truth; its producer is an interface"},
-		"loadgen/sample": {
-			imports: []string{"engine", "loadgen", "rating", "rating/ocpi", "rating/oracle", "connectors/wire", "internal/murmur2", "internal/reference"},
-			why:     "the data set of docs/ANALYSTS.md, rated by the engine's own shard; its store is an interface",
-		},
-		"loadgen/replay": {
-			imports: []string{"loadgen", "rating", "rating/ocpi", "rating/oracle", "connectors/wire", "internal/murmur2"},
-			why:     "readings of sessions that really happened, with their truth",
-		},
 		"bench": {
 			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts", "internal/secret", "internal/reference"},
 			why:     "measures the whole pipe",
@@ -101,7 +93,25 @@ func table() map[string]rule {
 		"cmd/wattline": {imports: []string{"*"}, why: "the program: flags to Config to wiring; nothing imports it"},
 	}
 	maps.Copy(rules, engineRules())
+	maps.Copy(rules, loadRules())
 	return rules
+}
+
+// loadRules are those of what is made of loadgen, and of what only cmd is made of.
+func loadRules() map[string]rule {
+	return map[string]rule{
+		"loadgen/sample": {
+			imports: []string{"engine", "loadgen", "rating", "rating/ocpi", "rating/oracle", "connectors/wire", "internal/murmur2", "internal/reference"},
+			why:     "the data set of docs/ANALYSTS.md, rated by the engine's own shard; its store is an interface",
+		},
+		"loadgen/replay": {
+			imports: []string{"loadgen", "rating", "rating/ocpi", "rating/oracle", "connectors/wire", "internal/murmur2"},
+			why:     "readings of sessions that really happened, with their truth",
+		},
+		"internal/produce": {imports: []string{"connectors/kafka", "loadgen"}, why: "simulated readings to Kafka, in large batches"},
+		"internal/proof":   {imports: []string{"connectors/clickhouse", "connectors/kafka", "engine", "engine/verify"}, why: "what engine/verify asks of the real ends"},
+		"internal/ask":     {imports: []string{"internal/secret"}, why: "questions to ClickHouse over HTTP, answered with text"},
+	}
 }
 
 // engineRules are those of the engine and what is made of its parts.

@@ -1,4 +1,4 @@
-package main
+package liveview
 
 import (
 	"context"
@@ -9,26 +9,26 @@ import (
 	"sync"
 )
 
-// notices keeps the warnings and errors that were logged, for a view that has the screen to itself.
-type notices struct {
+// Notices keeps the warnings and errors that were logged, for a view that has the screen to itself.
+type Notices struct {
 	mu    sync.Mutex
 	lines []string
 	total int
 }
 
-// noticesKept is how many are kept.
-const noticesKept = 3
+// NoticesKept is how many are kept.
+const NoticesKept = 3
 
 // noticeHandler hands records on, and notes warnings.
 type noticeHandler struct {
 	slog.Handler
-	to    *notices
+	to    *Notices
 	attrs []slog.Attr
 }
 
-// newNotices returns a logger on h and what will have heard its warnings.
-func newNotices(h slog.Handler) (*slog.Logger, *notices) {
-	n := &notices{}
+// NewNotices returns a logger on h and what will have heard its warnings.
+func NewNotices(h slog.Handler) (*slog.Logger, *Notices) {
+	n := &Notices{}
 	return slog.New(&noticeHandler{Handler: h, to: n}), n
 }
 
@@ -59,16 +59,16 @@ func (h *noticeHandler) WithGroup(name string) slog.Handler {
 	return &noticeHandler{h.Handler.WithGroup(name), h.to, h.attrs}
 }
 
-func (n *notices) add(line string) {
+func (n *Notices) add(line string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lines = append(n.lines, line)
-	n.lines = n.lines[max(0, len(n.lines)-noticesKept):]
+	n.lines = n.lines[max(0, len(n.lines)-NoticesKept):]
 	n.total++
 }
 
-// newest returns the newest notices, oldest first, and how many there ever were.
-func (n *notices) newest() ([]string, int) {
+// Newest returns the newest notices, oldest first, and how many there ever were.
+func (n *Notices) Newest() ([]string, int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]string(nil), n.lines...), n.total

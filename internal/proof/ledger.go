@@ -1,4 +1,4 @@
-package main
+package proof
 
 import (
 	"context"
@@ -16,19 +16,20 @@ import (
 	"github.com/wattline/wattline/engine/verify"
 )
 
-// verifyLedger is what verify asks of ClickHouse. Blocks and ProjectionsEqual are the store's own.
-type verifyLedger struct {
+// Ledger is what verify asks of ClickHouse. Blocks and ProjectionsEqual are the store's own.
+type Ledger struct {
 	*clickhouse.Store
 	conn     driver.Conn
 	database string // quoted, as SQL has it
 }
 
 var (
-	_ verify.Blocks = (*verifyLedger)(nil)
-	_ verify.Rows   = (*verifyLedger)(nil)
+	_ verify.Blocks = (*Ledger)(nil)
+	_ verify.Rows   = (*Ledger)(nil)
 )
 
-func newVerifyLedger(store *clickhouse.Store, cfg clickhouse.Config) (*verifyLedger, error) {
+// NewLedger asks the store of cfg, over a connection of its own. Errors: that connection's configuration.
+func NewLedger(store *clickhouse.Store, cfg clickhouse.Config) (*Ledger, error) {
 	o := &ch.Options{
 		Addr: cfg.Addrs, Auth: ch.Auth{Username: cfg.User, Password: cfg.Password.Reveal()}, TLS: cfg.TLS, DialTimeout: cfg.DialTimeout, ReadTimeout: cfg.QueryTimeout,
 		Compression: &ch.Compression{Method: ch.CompressionLZ4},
@@ -40,11 +41,14 @@ func newVerifyLedger(store *clickhouse.Store, cfg clickhouse.Config) (*verifyLed
 	if err != nil {
 		return nil, fmt.Errorf("open ClickHouse: %w", err)
 	}
-	return &verifyLedger{Store: store, conn: conn, database: "`" + cfg.Database + "`"}, nil
+	return &Ledger{Store: store, conn: conn, database: "`" + cfg.Database + "`"}, nil
 }
 
+// Close closes the Ledger's own connection; the store is the caller's.
+func (l *Ledger) Close() error { return l.conn.Close() }
+
 // Partitions implements verify.Blocks. (The store's own lists those that have blocks.)
-func (l *verifyLedger) Partitions(ctx context.Context) ([]engine.Partition, error) {
+func (l *Ledger) Partitions(ctx context.Context) ([]engine.Partition, error) {
 	from := func(table string) string { return "SELECT DISTINCT topic, partition FROM " + l.database + "." + table }
 	sql := "SELECT DISTINCT toString(topic), partition FROM (" + from("blocks") + " UNION ALL " + from("charges") + " UNION ALL " + from("sessions") +
 		") ORDER BY 1, 2"
@@ -62,7 +66,7 @@ func (l *verifyLedger) Partitions(ctx context.Context) ([]engine.Partition, erro
 }
 
 // Sums implements verify.Blocks.
-func (l *verifyLedger) Sums(ctx context.Context, p engine.Partition) iter.Seq2[verify.BlockSums, error] {
+func (l *Ledger) Sums(ctx context.Context, p engine.Partition) iter.Seq2[verify.BlockSums, error] {
 	return func(yield func(verify.BlockSums, error) bool) {
 		for b, err := range l.BlockSums(ctx, p) {
 			if !yield(verify.BlockSums(b), err) {
@@ -73,7 +77,7 @@ func (l *verifyLedger) Sums(ctx context.Context, p engine.Partition) iter.Seq2[v
 }
 
 // Doubled implements verify.Rows.
-func (l *verifyLedger) Doubled(ctx context.Context, p engine.Partition) iter.Seq2[verify.RowKey, error] {
+func (l *Ledger) Doubled(ctx context.Context, p engine.Partition) iter.Seq2[verify.RowKey, error] {
 	sql := "SELECT session_id, position, line, toInt64(count()) AS wl_times, min(block_first) FROM " + l.database + ".charges" +
 		" WHERE topic = {topic:String} AND partition = {partition:Int32} GROUP BY session_id, position, line HAVING wl_times > 1"
 	return stream(ctx, l.conn, sql, partitionParameters(p), func(r driver.Rows) (k verify.RowKey, err error) {
@@ -107,7 +111,7 @@ FROM (
 ) GROUP BY session_id`
 
 // Sessions implements verify.Rows.
-func (l *verifyLedger) Sessions(ctx context.Context, p engine.Partition, upTo int64) iter.Seq2[verify.Session, error] {
+func (l *Ledger) Sessions(ctx context.Context, p engine.Partition, upTo int64) iter.Seq2[verify.Session, error] {
 	params := partitionParameters(p)
 	params["upto"] = strconv.FormatInt(upTo, 10)
 	return stream(ctx, l.conn, fmt.Sprintf(sessionsSQL, l.database), params, func(r driver.Rows) (s verify.Session, err error) {
