@@ -61,7 +61,6 @@ func table() map[string]rule {
 		"billing/invoice": {exact: true, imports: []string{"rating", "rating/ocpi"}, why: "invoices from final sessions"},
 		"billing/payment": {exact: true, imports: []string{"billing/invoice", "billing/vault"}, why: "payments"},
 
-		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp", "internal/murmur2"}, why: "networks with known truth; its producer is an interface"},
 		"bench": {
 			imports: []string{"engine", "engine/verify", "connectors/*", "connectors/clickhouse/embedded", "loadgen", "rating", "rating/ocpi", "rating/oracle", "internal/parts", "internal/secret", "internal/reference"},
 			why:     "measures the whole pipe",
@@ -100,6 +99,7 @@ func table() map[string]rule {
 // loadRules are those of what is made of loadgen, and of what only cmd is made of.
 func loadRules() map[string]rule {
 	return map[string]rule{
+		"loadgen": {imports: []string{"rating", "rating/ocpi", "rating/oracle", "connectors/wire", "connectors/ocpp", "internal/murmur2"}, why: "networks with known truth; its producer is an interface"},
 		"loadgen/sample": {
 			imports: []string{"engine", "loadgen", "rating", "rating/ocpi", "rating/oracle", "connectors/wire", "internal/murmur2", "internal/reference"},
 			why:     "the data set of docs/ANALYSTS.md, rated by the engine's own shard; its store is an interface",
