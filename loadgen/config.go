@@ -68,6 +68,14 @@ func City() Config {
 	}
 }
 
+// Demo is the city of `wattline demo`: of so many charge points, and begun a day before DefaultEpochMs, from when on time
+// passes there. So whoever starts it has a yesterday to ask about.
+func Demo(chargePoints int) Config {
+	c := City()
+	c.ChargePoints, c.EpochMs = chargePoints, DefaultEpochMs-dayMs
+	return c
+}
+
 // Bench is the network of measurements: 100,000 sessions are live at any time, each read every 5 s, and a
 // price changes for all of them in the minutes after the epoch.
 func Bench() Config {

@@ -57,6 +57,9 @@ type RunConfig struct {
 	UntilMs int64
 	// Partitions limits the run to these, so that several can run at once. Default: all.
 	Partitions []int32
+	// PaceFromMs is the simulated time from which on time passes when there is a Speed, ms; what is before is sent at once.
+	// Default: where the run begins.
+	PaceFromMs int64
 	// Speed is how many simulated seconds pass in a second. Default 0: as fast as the producer takes it.
 	Speed int64
 	// FlushEvery is the longest time for which appended records wait. Default 100 ms; with Speed 0 only the
@@ -135,6 +138,7 @@ type run struct {
 	skipMs   []int64 // by partition: what is sent before it was sent by an earlier run
 	untilMs  int64   // never if open
 	start    time.Time
+	paced    time.Time // when time began to pass; zero until then
 	now      time.Time // when the clock was last asked
 	flushed  time.Time
 	told     time.Time
@@ -158,7 +162,7 @@ func newRun(cfg *RunConfig, p Producer) *run {
 	from := r.resume()
 	r.stream = cfg.Network.Stream(from, cfg.Partitions...)
 	r.fromMs = r.stream.NowMs()
-	r.paceMs = max(r.paceMs, r.fromMs)
+	r.paceMs = max(r.paceMs, r.fromMs, cfg.PaceFromMs)
 	if end := cfg.Network.cfg.EndMs; end != 0 {
 		r.untilMs = end + cfg.Network.cfg.TickMs
 	}
@@ -195,17 +199,24 @@ func (r *run) resume() (fromMs int64) {
 }
 
 // intended is when the tick at simulated atMs is to be sent: when it is over, for nothing is sent before it is
-// measured.
+// measured. Until time passes, it is as if it began to now.
 func (r *run) intended(atMs int64) time.Time {
 	ms := atMs + r.cfg.Network.cfg.TickMs - r.paceMs
 	seconds, rest := ms/r.cfg.Speed, ms%r.cfg.Speed // in two parts: ms * 1e6 does not fit for a long run
-	return r.start.Add(time.Duration(seconds)*time.Millisecond + time.Duration(rest)*time.Millisecond/time.Duration(r.cfg.Speed))
+	since := r.paced
+	if since.IsZero() {
+		since = r.now
+	}
+	return since.Add(time.Duration(seconds)*time.Millisecond + time.Duration(rest)*time.Millisecond/time.Duration(r.cfg.Speed))
 }
 
 func (r *run) run(ctx context.Context) error {
 	send := func(e *Event) error { return r.send(ctx, e) }
 	for r.stream.NowMs() < r.untilMs {
 		if r.cfg.Speed > 0 && r.stream.NowMs() >= r.paceMs {
+			if r.paced.IsZero() {
+				r.paced = r.now
+			}
 			if err := r.await(ctx, r.intended(r.stream.NowMs())); err != nil {
 				return err
 			}

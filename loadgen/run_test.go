@@ -238,3 +238,30 @@ func TestRunPacesAfterResume(t *testing.T) {
 		}
 	}
 }
+
+// What is before PaceFromMs is sent at once, and what the producer needed for it does not count as being late.
+func TestRunPacesFrom(t *testing.T) {
+	cfg := Demo(200)
+	clock := &fakeClock{time.Unix(1_000, 0)}
+	l := newLog(clock, cfg.Partitions)
+	l.slow = time.Millisecond
+	var behind []time.Duration
+	last, err := Run(t.Context(), RunConfig{
+		Network: mustNew(t, cfg), Clock: clock, Speed: 60, PaceFromMs: DefaultEpochMs, UntilMs: DefaultEpochMs + hourMs,
+		Progress: func(p Progress) {
+			if p.SimulatedMs > DefaultEpochMs {
+				behind = append(behind, p.Behind)
+			}
+		},
+	}, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sending := time.Duration(last.Records) * time.Millisecond
+	if last.Elapsed < time.Minute || last.Elapsed > time.Minute+sending {
+		t.Errorf("a day at once and an hour at 60 took %v, want a minute and at most %v", last.Elapsed, sending)
+	}
+	if len(behind) < 10 || slices.Max(behind) > time.Second {
+		t.Errorf("behind while time passes: %v", behind)
+	}
+}

@@ -116,8 +116,7 @@ func runDemo(ctx context.Context, std stdio, cfg *config.Config, o demoOptions) 
 	d := &demo{o: o, std: std, progress: make(chan loadgen.Progress, 1), loadDone: make(chan error, 1)}
 	log, heard := liveview.NewNotices(newLogger(cfg, logFile).Handler())
 	d.notices = heard
-	city := loadgen.City()
-	city.ChargePoints = o.chargers
+	city := loadgen.Demo(o.chargers)
 	city.Partitions = cfg.Kafka.Readings[0].Partitions
 	if d.network, err = loadgen.New(city); err != nil {
 		return err
@@ -235,7 +234,7 @@ func (d *demo) startLoad(ctx context.Context) (string, func(context.Context) err
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		_, err := loadgen.Run(ctx, loadgen.RunConfig{
-			Network: d.network, Sent: sent, Speed: d.o.speed, Clock: engine.SystemClock{}, Progress: d.note, ProgressEvery: 200 * time.Millisecond,
+			Network: d.network, Sent: sent, Speed: d.o.speed, PaceFromMs: loadgen.DefaultEpochMs, Clock: engine.SystemClock{}, Progress: d.note, ProgressEvery: 200 * time.Millisecond,
 		}, producer)
 		d.loadDone <- err
 	}()

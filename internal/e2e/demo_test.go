@@ -151,8 +151,7 @@ func (s *scene) checkDemo(q sqlEnd) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cfg := loadgen.City()
-	cfg.ChargePoints = demoChargers
+	cfg := loadgen.Demo(demoChargers)
 	n, err := loadgen.New(cfg)
 	if err != nil {
 		s.t.Fatal(err)
