@@ -304,7 +304,7 @@ func TestCommandLine(t *testing.T) {
 	f("demo foo", exitUsage, "no argument \"foo\"")
 	f("run foo", exitUsage, "no argument \"foo\"")
 	f("load", exitUsage, "--readings is 0")
-	f("load --readings 1 --format ocpp16", exitUsage, "is neither protobuf nor json")
+	f("load --readings 1 --format ocpp16", exitUsage, "is none of protobuf, json, packed and arrow")
 	f("load --readings 5 --shape foo", exitUsage, "--shape \"foo\"")
 	f("adopt", exitUsage, "--topic is missing")
 	f("leave", exitUsage, "--engine is missing")
