@@ -56,8 +56,15 @@ func (c *canon) object() *rating.Location {
 		key string
 		to  *string
 	}{
-		{"country_code", &l.CountryCode}, {"party_id", &l.PartyID}, {"id", &l.ID}, {"name", &l.Name}, {"address", &l.Address}, {"city", &l.City},
-		{"postal_code", &l.PostalCode}, {"state", &l.State}, {"country", &l.Country},
+		{"country_code", &l.CountryCode},
+		{"party_id", &l.PartyID},
+		{"id", &l.ID},
+		{"name", &l.Name},
+		{"address", &l.Address},
+		{"city", &l.City},
+		{"postal_code", &l.PostalCode},
+		{"state", &l.State},
+		{"country", &l.Country},
 	} {
 		*f.to = string(c.optional(f.key))
 	}
