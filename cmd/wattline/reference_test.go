@@ -109,7 +109,7 @@ func TestReferenceLoad(t *testing.T) {
 	f(by, all, 0)
 	f(by, 0, 0)
 	// The same in other words is the same; another price or power is not.
-	s.edit(s.firstFile("locations"), func(l map[string]any) { l["address"] = "moved, which is no matter of prices" })
+	s.edit(s.firstFile("locations"), func(l map[string]any) { l["charging_when_closed"] = true }) // no matter of prices, nor of CDRs
 	f(by, 0, 0)
 	s.edit(s.firstFile("locations"), func(l map[string]any) { l["time_zone"] = "Europe/Lisbon" })
 	s.edit(s.firstFile("tariffs"), func(l map[string]any) { l["max_price"] = map[string]any{"incl_vat": 100, "excl_vat": 90} })
