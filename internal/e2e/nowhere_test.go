@@ -193,7 +193,7 @@ func planted(t *testing.T, atMs int64) []engine.Message {
 			{plantedCard, "T5", plantedToken, "m5"},
 			{"CP-" + f.name, "T6", plantedToken, plantedCard},
 		} {
-			for i := range int64(3) {
+			for i := range int64(4) {
 				add(f.contentType, c.cp, f.encode(plantedReading(c.cp, c.tx, c.token, c.message, atMs+i*60_000, i)))
 			}
 		}
@@ -217,14 +217,17 @@ func planted(t *testing.T, atMs int64) []engine.Message {
 	return list
 }
 
-// plantedReading is the i-th reading of a session that does not end.
+// plantedReading is the i-th reading of a session; T2 and T6 end with the fourth.
 func plantedReading(cp, tx, token, message string, atMs, i int64) []rating.Reading {
 	r := rating.Reading{
 		ChargePoint: []byte(cp), Transaction: []byte(tx), Token: []byte(token), MessageID: []byte(message), AtMs: atMs, RegisterMwh: 1_000_000 * i, Seq: i,
 		Connector: 1, PowerMicroW: rating.Unknown, CurrentNanoA: rating.Unknown, State: rating.StateCharging, Kind: rating.KindMeter,
 	}
-	if i == 0 {
+	switch {
+	case i == 0:
 		r.Kind = rating.KindStart
+	case i == 3 && (tx == "T2" || tx == "T6"):
+		r.Kind = rating.KindStop
 	}
 	return []rating.Reading{r}
 }
