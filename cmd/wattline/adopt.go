@@ -101,7 +101,11 @@ func (n *node) adopt(ctx context.Context, std stdio, a adoption) error {
 	if err != nil {
 		return err
 	}
-	ref := engine.NewReference(reference.Decode, nil)
+	tokens, err := tokensOf(n.cfg)
+	if err != nil {
+		return err
+	}
+	ref := engine.NewReference(reference.Decode, tokens)
 	if err := ref.Follow(ctx, n.client, n.cfg.Kafka.ReferenceTopic); err != nil {
 		return err
 	}

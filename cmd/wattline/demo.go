@@ -16,6 +16,7 @@ import (
 	"github.com/wattline/wattline/internal/liveview"
 	"github.com/wattline/wattline/internal/parts"
 	"github.com/wattline/wattline/internal/produce"
+	"github.com/wattline/wattline/internal/reflog"
 	"github.com/wattline/wattline/internal/rejects"
 	"github.com/wattline/wattline/loadgen"
 	"github.com/wattline/wattline/rating"
@@ -216,7 +217,7 @@ func (d *demo) loadReference(ctx context.Context) (string, func(context.Context)
 		return "", nil, err
 	}
 	detail := ""
-	err := referenceLoad(ctx, d.n.client, d.n.cfg, dir, referenceOptions{by: "wattline demo"}, func(line string) { detail = line })
+	err := referenceLoad(ctx, d.n.client, d.n.cfg, dir, reflog.Options{By: "wattline demo"}, func(line string) { detail = line })
 	return detail, nil, err
 }
 

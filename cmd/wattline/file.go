@@ -9,12 +9,13 @@ import (
 	"github.com/wattline/wattline/connectors/file"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/liveview"
+	"github.com/wattline/wattline/internal/pseudonym"
 	"github.com/wattline/wattline/internal/reference"
-	"github.com/wattline/wattline/rating/ocpi"
+	"github.com/wattline/wattline/internal/reflog"
 )
 
 const fileRateHelp = `A FILE is Parquet, a row a reading (docs/formats/parquet.md), in the order in which the readings came. DIR of --reference is
-what ` + "`wattline reference load`" + ` takes: tariffs and locations. The engine that rates Kafka topics rates the rows; nothing else is
+what ` + "`wattline reference load`" + ` takes: tariffs, locations, contracts (these with --keyset). The engine that rates Kafka topics rates the rows; nothing else is
 needed. --out gets charges.parquet and sessions.parquet, with the columns of the ClickHouse tables, and rejects.jsonl: the
 rows that can not be used, and why. Sessions that are open after the last row are closed as if nothing came for
 --session-timeout: status PROVISIONAL. Nothing is left in --out after a fault.
@@ -25,13 +26,14 @@ func fileRateCommand() command {
 	c := command{name: "file rate", args: "--reference DIR --out DIR [flags] FILE...", summary: "Rate Parquet files of readings into Parquet files of rated rows, without Kafka and ClickHouse"}
 	c.run = func(ctx context.Context, std stdio, args []string) int {
 		fs := newFlags(std, c, fileRateHelp)
-		var options referenceOptions
+		var options reflog.Options
 		var timeout, slice time.Duration
 		var cfg file.Config
 		from := fs.String("reference", "", "`folder` with tariffs and locations")
+		keyset := fs.String("keyset", "", "keyset `file` that makes pseudonyms of drivers' tokens; needed where the folder has contracts")
 		to := fs.String("out", "", "`folder` for what is written; it is made")
-		fs.StringVar(&options.country, "country-code", "", "`code` of tariffs and locations that have none")
-		fs.StringVar(&options.party, "party-id", "", "`id` of tariffs and locations that have none")
+		fs.StringVar(&options.Country, "country-code", "", "`code` of tariffs and locations that have none")
+		fs.StringVar(&options.Party, "party-id", "", "`id` of tariffs and locations that have none")
 		fs.StringVar(&cfg.Topic, "topic", "file", "`name` for column topic; a session's id depends on it")
 		fs.DurationVar(&slice, "slice", 15*time.Minute, "`time` that rows are cut at; it divides a day")
 		fs.DurationVar(&timeout, "session-timeout", time.Hour, "close a session provisionally after so much `time` without a message")
@@ -50,7 +52,7 @@ func fileRateCommand() command {
 		case timeout < time.Minute:
 			return wrong(std, c, "--session-timeout %v is below a minute", timeout)
 		}
-		if err := fileRate(ctx, std, cfg, options, *from, *to, files); err != nil {
+		if err := fileRate(ctx, std, cfg, options, *from, *keyset, *to, files); err != nil {
 			fmt.Fprintf(std.err, "wattline file rate: %v\n", err)
 			return exitFault
 		}
@@ -59,17 +61,26 @@ func fileRateCommand() command {
 	return c
 }
 
-func fileRate(ctx context.Context, std stdio, cfg file.Config, options referenceOptions, from, to string, files []string) error {
-	log, err := readLog(from, options, func(line string) { fmt.Fprintln(std.err, line) })
+func fileRate(ctx context.Context, std stdio, cfg file.Config, options reflog.Options, from, keyset, to string, files []string) error {
+	var tokens engine.Tokens
+	var keys *pseudonym.Keyring
+	if keyset != "" {
+		var err error
+		if keys, err = pseudonym.Open(keyset); err != nil {
+			return err
+		}
+		tokens = keys
+	}
+	records, err := reflog.Records(ctx, from, keys, options, func(line string) { fmt.Fprintln(std.err, line) })
 	if err != nil {
 		return err
 	}
-	ref := engine.NewReference(reference.Decode, nil)
-	if err := ref.Follow(ctx, log, from); err != nil {
+	ref := engine.NewReference(reference.Decode, tokens)
+	if err := ref.Follow(ctx, memoryLog(records), from); err != nil {
 		return err
 	}
 	progress := newProgress(std.err)
-	cfg.Progress = func(done, all int64) { tellFile(progress, done, all) }
+	cfg.Progress = told(progress, "readings")
 	s, err := file.Rate(ctx, cfg, ref, files, to)
 	progress.End()
 	if err != nil {
@@ -89,24 +100,6 @@ func fileRate(ctx context.Context, std stdio, cfg file.Config, options reference
 // memoryLog is a reference log that was never in Kafka.
 type memoryLog []engine.Message
 
-// readLog makes the log that `reference load` would publish of a folder. The hash key of its installation is zero, so that
-// the same input gives the same session ids everywhere: there is nobody here to keep a key for.
-func readLog(dir string, options referenceOptions, tell func(string)) (memoryLog, error) {
-	wanted, err := readReference(dir, options, tell)
-	if err != nil {
-		return nil, err
-	}
-	var log memoryLog
-	for _, r := range append([]ocpi.Reference{{Kind: ocpi.ReferenceInstallation}}, wanted...) {
-		key, value, err := ocpi.AppendReference(nil, nil, &r)
-		if err != nil {
-			return nil, err
-		}
-		log = append(log, engine.Message{Key: key, Value: value})
-	}
-	return log, nil
-}
-
 // ReadLog implements engine.LogReader.
 func (l memoryLog) ReadLog(_ context.Context, _ string, _ int32, from int64, fn func(engine.Record) error) (int64, error) {
 	for i := from; i < int64(len(l)); i++ {
@@ -123,11 +116,19 @@ func newProgress(w io.Writer) *liveview.Progress {
 	return liveview.NewProgress(w, line)
 }
 
-func tellFile(p *liveview.Progress, done, all int64) {
-	if done == 0 || !p.Due() {
-		return
+// told is a function that tells p how many of all things are done, from where it was first called.
+func told(p *liveview.Progress, things string) func(done, all int64) {
+	var began time.Time
+	first := int64(0)
+	return func(done, all int64) {
+		if began.IsZero() {
+			began, first = time.Now(), done
+		}
+		if done <= first || !p.Due() {
+			return
+		}
+		part, took := float64(done-first)/float64(all-first), time.Since(began)
+		left := time.Duration(float64(took) * (1 - part) / part).Round(time.Second)
+		p.Tell(fmt.Sprintf("%d of %d %s (%d %%), %d a second, about %v left", done, all, things, 100*done/all, int64(float64(done-first)/took.Seconds()), left))
 	}
-	part, took := float64(done)/float64(all), time.Since(p.Began)
-	left := time.Duration(float64(took) * (1 - part) / part).Round(time.Second)
-	p.Tell(fmt.Sprintf("%d of %d readings (%d %%), %d a second, about %v left", done, all, int(100*part), int64(float64(done)/took.Seconds()), left))
 }

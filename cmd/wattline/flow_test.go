@@ -18,6 +18,7 @@ import (
 
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
+	"github.com/wattline/wattline/internal/reflog"
 )
 
 // flow is Kafka and the store as commands of their own, and files that lead there.
@@ -242,7 +243,7 @@ func TestPaced(t *testing.T) {
 	if took := time.Since(began); took < 200*time.Millisecond || !strings.Contains(said, `"records":30`) {
 		t.Errorf("300 readings at 1000 a second took %v: %s", took, said)
 	}
-	if _, err := readReference(filepath.Join(f.dir, "reference"), referenceOptions{}, func(string) {}); err != nil {
+	if _, err := reflog.Records(t.Context(), filepath.Join(f.dir, "reference"), nil, reflog.Options{}, func(string) {}); err != nil {
 		t.Error(err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/invariant"
+	"github.com/wattline/wattline/internal/reflog"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -228,7 +229,7 @@ func loadReferenceFiles(ctx context.Context, std stdio, cfg *config.Config, clie
 	if !o.publish {
 		return nil
 	}
-	return referenceLoad(ctx, client, cfg, dir, referenceOptions{by: "wattline load"}, func(line string) { fmt.Fprintln(std.err, line) })
+	return referenceLoad(ctx, client, cfg, dir, reflog.Options{By: "wattline load"}, func(line string) { fmt.Fprintln(std.err, line) })
 }
 
 // endOf is the first tick before which there are that many readings.

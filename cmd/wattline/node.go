@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,8 +23,8 @@ import (
 	"github.com/wattline/wattline/internal/machine"
 	"github.com/wattline/wattline/internal/parts"
 	"github.com/wattline/wattline/internal/reference"
+	"github.com/wattline/wattline/internal/reflog"
 	"github.com/wattline/wattline/internal/secret"
-	"github.com/wattline/wattline/rating/ocpi"
 )
 
 // node is a running engine with its ends: its own Kafka and store where the configuration names none.
@@ -350,9 +349,15 @@ func (n *node) joinGroup(ctx context.Context) (string, func(context.Context) err
 	if err != nil {
 		return "", nil, errors.Join(err, group.Close())
 	}
+	tokens, err := tokensOf(n.cfg)
+	if err != nil {
+		return "", nil, errors.Join(err, group.Close())
+	}
 	n.engine, err = engine.New(ec, engine.Ends{
+		Tokens: tokens,
+
 		Source: group, Committer: group, Producer: producer, Logs: n.client, Sink: n.store, Ledger: n.store,
-		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: reference.Decode, Installation: func() (engine.Message, error) { return newInstallation(n.id) },
+		Clock: engine.SystemClock{}, Decoders: decoders(n.cfg), Reference: reference.Decode, Installation: func() (engine.Message, error) { return reflog.Installation(n.id) },
 		Logger: n.log, Membership: group, StoreProbe: n.store, GroupProbe: group,
 	})
 	if err != nil {
@@ -408,14 +413,4 @@ func (n *node) runEngine(ctx context.Context) (string, func(context.Context) err
 		}
 	}
 	return "rating", stop, nil
-}
-
-// newInstallation makes the record that keys the sessions' ids.
-func newInstallation(by string) (engine.Message, error) {
-	r := ocpi.Reference{Kind: ocpi.ReferenceInstallation, By: by, AtMs: time.Now().UnixMilli()}
-	if _, err := rand.Read(r.HashKey[:]); err != nil {
-		return engine.Message{}, err
-	}
-	key, value, err := ocpi.AppendReference(nil, nil, &r)
-	return engine.Message{Key: key, Value: value, TimestampMs: r.AtMs}, err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/internal/config"
 	"github.com/wattline/wattline/internal/reference"
+	"github.com/wattline/wattline/internal/reflog"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -45,7 +46,7 @@ func newReferenceScene(t *testing.T) *referenceScene {
 }
 
 // load publishes the folder and returns the summary.
-func (s *referenceScene) load(options referenceOptions) (summary string, err error) {
+func (s *referenceScene) load(options reflog.Options) (summary string, err error) {
 	s.t.Helper()
 	s.told = nil
 	err = withKafka(s.t.Context(), s.cfg, slog.New(slog.DiscardHandler), func(client *kafka.Client) error {
@@ -96,7 +97,7 @@ func (s *referenceScene) firstFile(folder string) string {
 func TestReferenceLoad(t *testing.T) {
 	s := newReferenceScene(t)
 	all := len(s.network.Tariffs()) + s.network.Sites()
-	f := func(options referenceOptions, added, withdrawn int) {
+	f := func(options reflog.Options, added, withdrawn int) {
 		t.Helper()
 		summary, err := s.load(options)
 		want := strings.Contains(summary, itoa(added)+" new or changed, "+itoa(withdrawn)+" withdrawn")
@@ -104,8 +105,8 @@ func TestReferenceLoad(t *testing.T) {
 			t.Errorf("want %d new, %d withdrawn; told %q, %v", added, withdrawn, s.told, err)
 		}
 	}
-	by := referenceOptions{by: "ann@desk"}
-	f(referenceOptions{by: "ann@desk", dryRun: true}, all, 0)
+	by := reflog.Options{By: "ann@desk"}
+	f(reflog.Options{By: "ann@desk", DryRun: true}, all, 0)
 	f(by, all, 0)
 	f(by, 0, 0)
 	// The same in other words is the same; another price or power is not.
@@ -121,8 +122,8 @@ func TestReferenceLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	f(by, 0, 0)
-	f(referenceOptions{by: "ann@desk", withdraw: true}, 0, 1)
-	f(referenceOptions{by: "ann@desk", withdraw: true}, 0, 0)
+	f(reflog.Options{By: "ann@desk", Withdraw: true}, 0, 1)
+	f(reflog.Options{By: "ann@desk", Withdraw: true}, 0, 0)
 
 	// The engine reads all of it: the installation first, then what was published.
 	err := withKafka(t.Context(), s.cfg, slog.New(slog.DiscardHandler), func(client *kafka.Client) error {
@@ -151,7 +152,7 @@ func TestReferenceFaults(t *testing.T) {
 		t.Helper()
 		s := newReferenceScene(t)
 		spoil(s)
-		_, err := s.load(referenceOptions{})
+		_, err := s.load(reflog.Options{})
 		if err == nil {
 			t.Errorf("%s: published", what)
 			return
@@ -183,38 +184,4 @@ func TestReferenceFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}, "x.json")
-}
-
-// TestReferenceOwner: OCPI 2.1.1 objects say no owner; a tariff that is nowhere is warned of.
-func TestReferenceOwner(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"tariffs/t.json":   `{"id":"t","currency":"EUR","elements":[{"price_components":[{"type":"FLAT","price":1,"step_size":1}]}],"last_updated":"2026-01-01T00:00:00Z"}`,
-		"locations/l.json": `{"id":"l","time_zone":"Europe/Paris","evses":[{"uid":"e","connectors":[{"id":"1","tariff_id":"t"},{"id":"2","tariff_id":"u"}]}]}`,
-		"locations/m.json": `{"id":"m","time_zone":"Europe/Paris","evses":[{"uid":"e","connectors":[{"id":"1"}]}]}`,
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var told []string
-	refs, err := readReference(dir, referenceOptions{country: "FR", party: "ABC"}, func(line string) { told = append(told, line) })
-	if err != nil || len(refs) != 3 {
-		t.Fatalf("%d objects, %v", len(refs), err)
-	}
-	if refs[0].TariffKey.String() != "FR*ABC*t" || refs[1].LocationKey.CountryCode != "FR" || refs[1].Location.PartyID != "ABC" {
-		t.Errorf("owner is not set: %+v", refs)
-	}
-	if text := strings.Join(told, "\n"); !strings.Contains(text, "tariff FR*ABC*u is not in the folder") || strings.Contains(text, "FR*ABC*t is not") {
-		t.Errorf("told %q", told)
-	}
-	for _, want := range []string{"locations l and m both have EVSE e", "location m, EVSE e, connector 1: there are no tariff_ids"} {
-		if !strings.Contains(strings.Join(told, "\n"), want) {
-			t.Errorf("%q is not in %q", want, told)
-		}
-	}
 }

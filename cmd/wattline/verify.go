@@ -109,6 +109,10 @@ func runVerify(ctx context.Context, std stdio, cfg *config.Config, o *verifyOpti
 		n := int32(*o.partition)
 		c.Partition = &n
 	}
+	tokens, err := tokensOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	err = withKafka(ctx, cfg, log, func(client *kafka.Client) error {
 		topic, err := newVerifyTopic(cfg, client)
 		if err != nil {
@@ -124,7 +128,7 @@ func runVerify(ctx context.Context, std stdio, cfg *config.Config, o *verifyOpti
 		}
 		c.Engine.Partitioners = partitioners(cfg, counts)
 		report, err = verify.Run(ctx, c, verify.Ends{
-			Blocks: store, Rows: store, Topic: topic, Decoders: decoders(cfg), Reference: reference.Decode,
+			Blocks: store, Rows: store, Topic: topic, Decoders: decoders(cfg), Reference: reference.Decode, Tokens: tokens,
 		})
 		return err
 	})

@@ -25,6 +25,7 @@ import (
 	"github.com/wattline/wattline/internal/produce"
 	"github.com/wattline/wattline/internal/proof"
 	"github.com/wattline/wattline/internal/reference"
+	"github.com/wattline/wattline/internal/reflog"
 	"github.com/wattline/wattline/loadgen"
 )
 
@@ -78,7 +79,7 @@ func (s *verifyScene) rate(dir string) {
 	if err := network.WriteReference(filepath.Join(dir, "reference")); err != nil {
 		t.Fatal(err)
 	}
-	if err := referenceLoad(t.Context(), s.n.client, s.n.cfg, filepath.Join(dir, "reference"), referenceOptions{by: "test"}, func(string) {}); err != nil {
+	if err := referenceLoad(t.Context(), s.n.client, s.n.cfg, filepath.Join(dir, "reference"), reflog.Options{By: "test"}, func(string) {}); err != nil {
 		t.Fatal(err)
 	}
 	producer, err := produce.New(s.n.client.Producer(), "wattline.readings", 4, kafka.CompressionLZ4)

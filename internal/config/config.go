@@ -12,6 +12,7 @@ type Config struct {
 	Engine     Engine
 	Kafka      Kafka
 	ClickHouse ClickHouse
+	Tokens     Tokens
 	DataDir    string // of what runs in this process: embedded Kafka and store
 	Rejects    Rejects
 	HTTP       HTTP
@@ -134,6 +135,12 @@ type HTTP struct {
 	Tokens    string // file; "": nobody is asked who he is
 	Insecure  bool
 	Streams   int64 // prices that are followed at a time
+}
+
+// Tokens is the section tokens. Without a keyset drivers' tokens are not looked at.
+type Tokens struct {
+	Keyset     secret.Text
+	KeysetFile string
 }
 
 // Log is the section log.

@@ -291,6 +291,9 @@ func (l *loader) twoPasswords() {
 			l.fault(p.path+"_file", l.c.origin[p.path+"_file"], "is given, and %s too", p.path)
 		}
 	}
+	if t := &l.c.Tokens; t.KeysetFile != "" && !t.Keyset.Empty() {
+		l.fault("tokens.keyset_file", l.c.origin["tokens.keyset_file"], "is given, and tokens.keyset too")
+	}
 }
 
 // ReadSecrets reads the password files of these sections, as far as somebody is logged in to with them. It is for

@@ -71,7 +71,6 @@ func table() map[string]rule {
 		"internal/parts/fetch": {imports: []string{"internal/parts"}, why: "the same from the Makefile, before anything of ours is built"},
 		"internal/checkup":     {exact: true, imports: []string{"connectors/kafka", "connectors/clickhouse"}, why: "what is wrong with a Kafka and a store, and what to do; for cmd"},
 		"internal/rejects":     {exact: true, imports: []string{"engine", "engine/reject"}, why: "keys of rejects, sealing on their way to Kafka, and what operators do with them; for cmd"},
-		"internal/reference":   {imports: []string{"engine", "rating/ocpi", "internal/redact"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
 		"internal/livebill":    {exact: true, imports: []string{"connectors/clickhouse", "engine", "internal/liveview", "rating"}, why: "the explained bill of a running session, from an engine and a store; for cmd"},
 		"internal/liveview":    {why: "figures of a running engine as lines for people; knows no engine, only what it is given"},
 		"internal/config":      {imports: []string{"internal/certs", "internal/secret"}, why: "the YAML file and its overrides; only cmd turns it into the packages' Configs"},
@@ -93,6 +92,7 @@ func table() map[string]rule {
 	}
 	maps.Copy(rules, engineRules())
 	maps.Copy(rules, loadRules())
+	maps.Copy(rules, referenceRules())
 	return rules
 }
 
@@ -111,6 +111,19 @@ func loadRules() map[string]rule {
 		"internal/produce": {imports: []string{"connectors/kafka", "loadgen"}, why: "simulated readings to Kafka, in large batches"},
 		"internal/proof":   {imports: []string{"connectors/clickhouse", "connectors/kafka", "engine", "engine/verify"}, why: "what engine/verify asks of the real ends"},
 		"internal/ask":     {imports: []string{"internal/secret"}, why: "questions to ClickHouse over HTTP, answered with text"},
+	}
+}
+
+// referenceRules are those of what feeds the reference log.
+func referenceRules() map[string]rule {
+	return map[string]rule{
+		"internal/reference": {imports: []string{"engine", "rating/ocpi", "internal/redact"}, why: "records of the reference log as the engine takes them; for cmd and bench"},
+		"internal/pseudonym": {imports: []string{"internal/secret"}, why: "what may be kept of drivers' tokens: a keyed function of them; its keyset"},
+		"internal/contracts": {imports: []string{"rating", "rating/ocpi"}, why: "files of drivers' contracts, and what the reference log lacks of them; for reflog"},
+		"internal/reflog": {
+			imports: []string{"engine", "rating", "rating/ocpi", "internal/contracts", "internal/pseudonym", "internal/redact", "internal/reference"},
+			why:     "a folder of tariffs, locations and contracts, and what the reference log lacks of it; for cmd, which is large",
+		},
 	}
 }
 

@@ -180,6 +180,11 @@ func ParseTier(src []byte) (*rating.Tier, error) {
 	return t, nil
 }
 
+// AppendDefaultJSON appends the tariffs of a default as the reference log has them.
+func AppendDefaultJSON(dst []byte, tariffs []rating.TariffKey) []byte {
+	return appendValue(dst, &defaultValue{tariffNames(tariffs)})
+}
+
 // ParseDefault reads the tariffs of a default, as the reference log has them.
 func ParseDefault(src []byte) ([]rating.TariffKey, error) {
 	var v defaultValue
@@ -209,7 +214,7 @@ func (r *Reference) parts() (key string, object []byte) {
 	case ReferenceDefault:
 		key = r.LocationKey.CountryCode + "/" + r.LocationKey.PartyID + "/" + r.LocationKey.ID
 		if r.Default != nil {
-			object = appendValue(nil, &defaultValue{tariffNames(r.Default)})
+			object = AppendDefaultJSON(nil, r.Default)
 		}
 	case ReferenceTokens:
 		if r.TokenKeys != nil {
