@@ -33,6 +33,9 @@ type Config struct {
 	// ChargePointBytes is the length of a charge point's identity in a bench network, 24 to 48 bytes. Default 40.
 	// (OCPI allows an EVSE uid 36 characters; OCPP an identity 48.) A city has short readable ones.
 	ChargePointBytes int
+	// MembersPercent is how many of a hundred sessions of a city are of drivers with a contract, 0 to 60. Another 40 have a
+	// token that is not known. Default 0: nobody shows a token, and there are no contracts.
+	MembersPercent int32
 	// Partitions is how many partitions the readings topic has. Default 4.
 	Partitions int32
 	// EpochMs is when the network begins, ms since 1970 UTC, a multiple of TickMs. Sessions that run then start
@@ -100,6 +103,7 @@ func (c *Config) Validate() error {
 	hold("ChargePoints", int64(c.ChargePoints), 1, 10_000_000)
 	hold("ChargePointsPerSite", int64(c.ChargePointsPerSite), 1, 10_000)
 	hold("Partitions", int64(c.Partitions), 1, 1<<20)
+	hold("MembersPercent", int64(c.MembersPercent), 0, 100-strangersPercent)
 	hold("TickMs", c.TickMs, 1, minuteMs)
 	hold("EpochMs", c.EpochMs, 1_262_304_000_000, yearsMs) // an engine refuses times before 2010
 	hold("ChargingEveryMs", c.ChargingEveryMs, 100, hourMs)
@@ -117,6 +121,7 @@ func (c *Config) Validate() error {
 	}
 	if c.Shape == ShapeBench {
 		hold("Tariffs", int64(c.Tariffs), 1, 100_000)
+		hold("MembersPercent", int64(c.MembersPercent), 0, 0)
 		hold("ChargePointBytes", int64(c.ChargePointBytes), 24, 48)
 		hold("SessionMs", c.SessionMs, 60_000, 24*hourMs)
 	}

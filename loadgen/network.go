@@ -96,6 +96,9 @@ func New(cfg Config) (*Network, error) {
 		n.tariffs = benchTariffs(cfg.Tariffs, (cfg.EpochMs+offsetMs)/minuteMs)
 	} else {
 		n.tariffs = cityTariffs()
+		if cfg.MembersPercent > 0 {
+			n.tariffs = append(n.tariffs, memberTariffs()...)
+		}
 	}
 	n.build(zones)
 	return n, n.compile()
@@ -180,17 +183,19 @@ func (n *Network) appendIdentity(dst []byte, siteIndex int32, index int) []byte 
 // compile makes the plans that the truth by the fast pricer needs: one a tariff and zone in use.
 func (n *Network) compile() error {
 	for i := range n.connectors {
-		c := &n.connectors[i]
-		z := n.sites[n.stations[c.station].site].zone
-		key := planKey{c.tariff, z.Name()}
-		if n.plans[key] != nil {
-			continue
+		z := n.sites[n.stations[n.connectors[i].station].site].zone
+		for _, d := range [...]driver{{}, {member: n.cfg.MembersPercent > 0}} {
+			tariff := n.tariffOf(int32(i), d)
+			key := planKey{tariff, z.Name()}
+			if n.plans[key] != nil {
+				continue
+			}
+			p, err := rating.Compile(n.tariffs[tariff], z)
+			if err != nil {
+				return fmt.Errorf("new network: %w", err)
+			}
+			n.plans[key] = p
 		}
-		p, err := rating.Compile(n.tariffs[c.tariff], z)
-		if err != nil {
-			return fmt.Errorf("new network: %w", err)
-		}
-		n.plans[key] = p
 	}
 	return nil
 }

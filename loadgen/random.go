@@ -10,6 +10,7 @@ const (
 	forDuplicate
 	forDisorder
 	forID
+	forDriver
 )
 
 // random is a splitmix64 sequence (Steele, Lea, Flood 2014): a pure function of what it was made of.

@@ -106,7 +106,8 @@ func (n *Network) siteID(i int) string {
 	return fmt.Sprintf("%s%05d", n.places[n.sites[i].place].code, i+1)
 }
 
-// WriteReference writes tariffs/ID.json and locations/ID.json below dir, as `wattline reference load` takes them.
+// WriteReference writes tariffs/ID.json and locations/ID.json below dir, with members tiers/member.json and
+// contracts/members.ndjson too, as `wattline reference load` takes them. The last one has tokens in clear.
 // Files of that name are replaced, others left alone. Errors: of the file system.
 func (n *Network) WriteReference(dir string) error {
 	write := func(folder string, count int, id func(int) string, object func([]byte, int) []byte) error {
@@ -125,5 +126,21 @@ func (n *Network) WriteReference(dir string) error {
 	if err := write("tariffs", len(n.tariffs), func(i int) string { return n.tariffs[i].ID }, n.TariffJSON); err != nil {
 		return err
 	}
-	return write("locations", len(n.sites), n.siteID, n.LocationJSON)
+	if err := write("locations", len(n.sites), n.siteID, n.LocationJSON); err != nil || n.Drivers() == 0 {
+		return err
+	}
+	if err := write("tiers", 1, func(int) string { return memberTier }, func(dst []byte, _ int) []byte { return n.TierJSON(dst) }); err != nil {
+		return err
+	}
+	var b []byte
+	for i := range n.Drivers() {
+		b = append(n.ContractJSON(b, i), '\n')
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "contracts"), 0o700); err != nil {
+		return fmt.Errorf("write reference: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "contracts", "members.ndjson"), b, 0o600); err != nil {
+		return fmt.Errorf("write reference: %w", err)
+	}
+	return nil
 }

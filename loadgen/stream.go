@@ -39,6 +39,7 @@ type Stream struct {
 	nowMs    int64 // where the next tick begins
 	e        Event
 	tx       [24]byte
+	token    [24]byte
 }
 
 // Stream opens the events from fromMs on, which is floored to a tick (L2) and not before the epoch. Without
@@ -190,6 +191,12 @@ func (s *Stream) emit(c *cursor, st *station, connector, j int32, send func(*Eve
 	n.read(&e.Reading, c, st, j)
 	e.Reading.ChargePoint = n.id(st)
 	e.Reading.Transaction = appendTransaction(s.tx[:0], connector, c.number)
+	e.Reading.Token = nil
+	if n.cfg.MembersPercent > 0 && e.Reading.Kind == rating.KindStart {
+		if d := n.driverOf(connector, c.number); d.number >= 0 {
+			e.Reading.Token = n.appendToken(s.token[:0], d.number)
+		}
+	}
 	e.SendMs, e.Partition, e.Duplicate = c.nextMs, st.partition, false
 	if err := send(e); err != nil {
 		return err

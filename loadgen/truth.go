@@ -65,7 +65,7 @@ func (n *Network) describe(s *Session, connector int32) {
 	*s = Session{
 		ChargePoint: string(n.id(st)), Connector: int32(con.number),
 		Transaction: string(appendTransaction(tx[:0], connector, p.number)),
-		SiteID:      n.siteID(int(st.site)), Tariff: n.tariffs[con.tariff], Zone: n.sites[st.site].zone.Name(),
+		SiteID:      n.siteID(int(st.site)), Tariff: n.tariffs[n.tariffOf(connector, n.driverOf(connector, p.number))], Zone: n.sites[st.site].zone.Name(),
 		StartMs: p.startMs, EndMs: p.endMs, Expired: p.expired,
 		n: n, connector: connector, plan: p,
 	}
@@ -230,7 +230,7 @@ func (n *Network) Sums(untilMs, sliceMs int64) Sums {
 
 // rate prices points with the fast pricer and appends the rows that it closed to out.
 func (s *Session) rate(points []rating.Point, untilMs, sliceMs int64, out []rating.Charge) ([]rating.Charge, rating.Total) {
-	p := s.n.plans[planKey{s.n.connectors[s.connector].tariff, s.Zone}]
+	p := s.n.plans[planKey{s.n.tariffOf(s.connector, s.n.driverOf(s.connector, s.plan.number)), s.Zone}]
 	expired := s.Expired && s.Finished(untilMs)
 	var st rating.State
 	for i, pt := range points {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -84,6 +85,9 @@ func TestTruth(t *testing.T) {
 	}
 	f("city", smallCity(60), 30, 15*minuteMs)
 	f("bench", smallBench(20), 1, 15*minuteMs)
+	members := smallCity(60)
+	members.MembersPercent = 60
+	f("members", members, 30, 15*minuteMs)
 	summer := smallCity(30) // clocks change in the night of 2026-03-29
 	summer.EpochMs += 82 * dayMs
 	f("summer time", summer, 40, 0)
@@ -191,12 +195,32 @@ func TestReference(t *testing.T) {
 			l := entries[0].Location
 			library.PutLocation(library.Next(), rating.LocationKey{CountryCode: l.CountryCode, PartyID: l.PartyID, ID: l.ID}, l)
 		})
+		contracts := map[string]*rating.Contract{}
+		if cfg.MembersPercent > 0 {
+			read("tiers", func(src []byte) {
+				tier, err := ocpi.ParseTier(src)
+				if err != nil {
+					t.Fatal(err)
+				}
+				library.PutTier(library.Next(), rating.TierKey{CountryCode: tier.CountryCode, PartyID: tier.PartyID, ID: tier.ID}, tier)
+			})
+			for i := range n.Drivers() {
+				var c struct{ UID, Tier string }
+				if err := json.Unmarshal(n.ContractJSON(nil, i), &c); err != nil {
+					t.Fatal(err)
+				}
+				contracts[c.UID] = &rating.Contract{CountryCode: countryCode, PartyID: partyID, ID: c.UID, Tier: c.Tier}
+			}
+		}
+		kinds := map[string]int{}
 		for s := range n.Sessions(cfg.EpochMs + 12*hourMs) {
+			contract := contracts[s.Token()]
+			kinds[fmt.Sprint(s.Tier(), s.Token() != "", contract != nil)]++
 			p, ok := library.Place(library.Next(), s.ChargePoint, s.Connector)
 			if !ok {
 				t.Fatalf("%s/%d is not in the locations", s.ChargePoint, s.Connector)
 			}
-			c, reason, ok := library.Choose(library.Next(), s.StartMs, p, rating.Driver{})
+			c, reason, ok := library.Choose(library.Next(), s.StartMs, p, rating.Driver{Shown: s.Token() != "", Contract: contract})
 			if !ok || c.Tariff.ID != s.Tariff.ID || p.Location.ID != s.SiteID || p.Location.Zone != s.Zone {
 				t.Errorf("%s/%d: placed at %v with %v %s, want %s by %s", s.ChargePoint, s.Connector, p, c, reason, s.SiteID, s.Tariff.ID)
 			}
@@ -207,7 +231,13 @@ func TestReference(t *testing.T) {
 				}
 			}
 		}
+		if cfg.MembersPercent > 0 && (len(kinds) != 3 || kinds["membertrue true"] == 0) || cfg.MembersPercent == 0 && len(kinds) != 1 {
+			t.Errorf("who charges: %v", kinds)
+		}
 	}
 	f(smallCity(300))
 	f(smallBench(200))
+	members := smallCity(300)
+	members.MembersPercent = 40
+	f(members)
 }
