@@ -24,6 +24,8 @@ const (
 // input is what the world is told: messages of chargers, and records of the reference log, both at their time.
 type input struct {
 	rnd      *rand.Rand
+	who      *rand.Rand // of drivers
+	keyed    bool       // the reference log has keys of pseudonyms
 	plan     *Plan
 	readings []rating.Reading // what messages point to
 	sent     []sent
@@ -50,11 +52,12 @@ type dated struct {
 // truth is a session as it was.
 type truth struct {
 	points []rating.Point
+	token  int // the driver's, shown at the start; -1: none
 }
 
 // newInput makes the input of a plan.
 func newInput(p *Plan) *input {
-	in := &input{rnd: rand.New(rand.NewPCG(p.Seed, 1)), plan: p, truth: map[string]*truth{}}
+	in := &input{rnd: rand.New(rand.NewPCG(p.Seed, 1)), who: rand.New(rand.NewPCG(p.Seed, 2)), plan: p, truth: map[string]*truth{}}
 	in.network()
 	for i := range p.Chargers {
 		in.charger(i)
@@ -90,6 +93,7 @@ func (in *input) network() {
 			in.tariff(in.moment(), []string{"T1", "T2"}[in.rnd.IntN(2)])
 		}
 	}
+	in.drivers()
 	slices.SortStableFunc(in.refs, func(a, b dated) int { return cmp.Compare(a.at, b.at) })
 }
 
@@ -159,13 +163,15 @@ func (in *input) charger(i int) {
 		in.tx++
 		s.tx, s.seq, s.clean = fmt.Sprint(in.tx), 0, true
 		s.points = nil
+		s.driver()
+		token := s.token
 		if in.rnd.IntN(3) == 0 {
 			s.ocpp()
 		} else {
 			s.plain()
 		}
 		if s.clean && !s.spoilt {
-			in.truth[s.tx] = &truth{points: s.points}
+			in.truth[s.tx] = &truth{points: s.points, token: token}
 		}
 		s.at += in.rnd.Int64N(40 * minuteMs)
 		if in.rnd.IntN(8) == 0 {
@@ -185,6 +191,8 @@ type session struct {
 	sentMs    int64 // record time of the message sent last
 	state     rating.ChargeState
 	points    []rating.Point
+	token     int  // of the driver, -1: none
+	late      int  // of a driver whose token comes later
 	clean     bool // nothing was done to it
 	spoilt    bool // something was done to the charger's sessions from here on
 }
@@ -193,13 +201,13 @@ type session struct {
 func (s *session) plain() {
 	rnd := s.in.rnd
 	s.state = rating.StateCharging
-	s.send(s.reading(rating.KindStart, s.tx, s.state))
+	s.send(s.named(s.reading(rating.KindStart, s.tx, s.state)))
 	var pack []rating.Reading
 	packed := rnd.IntN(3) == 0
 	for range 3 + rnd.IntN(10) {
 		s.step()
 		st := []rating.ChargeState{0, 0, 0, rating.StateSuspendedEV, rating.StateCharging}[rnd.IntN(5)]
-		pack = append(pack, s.reading(rating.KindMeter, s.tx, st))
+		pack = append(pack, s.namedLate(s.reading(rating.KindMeter, s.tx, st)))
 		if packed && len(pack) < 4 && rnd.IntN(3) > 0 {
 			continue
 		}
@@ -224,6 +232,7 @@ func (s *session) ocpp() {
 	msg := []byte("m" + s.tx)
 	start := s.reading(rating.KindStart, "", 0)
 	start.MessageID = msg
+	start = s.named(start)
 	s.send(start)
 	answer := rating.Reading{
 		Kind: rating.KindAnswer, AtMs: rating.Unknown, RegisterMwh: rating.Unknown, PowerMicroW: rating.Unknown, CurrentNanoA: rating.Unknown,

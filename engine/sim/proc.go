@@ -66,6 +66,7 @@ func (w *world) start(i int) {
 	e, err := engine.New(w.config(instance), engine.Ends{
 		Source: p, Committer: p, Producer: p, Logs: p, Sink: p, Ledger: p, Clock: clock{p}, Decoders: w.in.decoder,
 		Reference:    w.in.decodeReference,
+		Tokens:       tokens{},
 		Installation: func() (engine.Message, error) { return engine.Message{}, errNoInstallation },
 		Logger:       slog.New(slog.DiscardHandler),
 	})

@@ -16,6 +16,7 @@ type Counts struct {
 	Blocks, Rows, Rejects, CDRs, Prices                                 int64
 	Repriced                                                            int64 // prices that were told before a newer book was taken
 	Truths                                                              int   // sessions priced by the oracle
+	Drivers                                                             int   // of them, by a contract
 	Faults                                                              []int // by kind
 }
 
@@ -28,6 +29,7 @@ func (c *Counts) Add(o *Counts) {
 	c.CDRs += o.CDRs
 	c.Prices += o.Prices
 	c.Repriced += o.Repriced
+	c.Drivers += o.Drivers
 	if c.Faults == nil {
 		c.Faults = make([]int, kinds)
 	}
@@ -40,7 +42,7 @@ func (c *Counts) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d seeds, %d steps, %d lives of engines, %d crashes, %d zombies (%d expelled, %d fenced), %d rebalances, %d effects that came late\n",
 		c.Seeds, c.Steps, c.Lives, c.Crashes, c.Zombies, c.Expelled, c.Fenced, c.Rebalances, c.Orphans)
-	fmt.Fprintf(&b, "%d blocks, %d rows, %d rejects, %d CDRs, %d running prices, %d sessions priced by the oracle\nfaults:", c.Blocks, c.Rows, c.Rejects, c.CDRs, c.Prices, c.Truths)
+	fmt.Fprintf(&b, "%d blocks, %d rows, %d rejects, %d CDRs, %d running prices, %d sessions priced by the oracle, %d of them of drivers with a contract\nfaults:", c.Blocks, c.Rows, c.Rejects, c.CDRs, c.Prices, c.Truths, c.Drivers)
 	for k, n := range c.Faults {
 		fmt.Fprintf(&b, " %s %d;", FaultKind(k), n)
 	}

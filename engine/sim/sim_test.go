@@ -82,7 +82,7 @@ func (c *Counts) expect(t *testing.T) {
 	if c.Repriced*10 > c.Prices {
 		t.Errorf("%d of %d running prices are of another book: too many", c.Repriced, c.Prices)
 	}
-	for what, n := range map[string]int{"expelled": c.Expelled, "fenced": c.Fenced, "late effects": c.Orphans, "rejects": int(c.Rejects), "CDRs": int(c.CDRs), "prices": int(c.Prices), "truths": c.Truths} {
+	for what, n := range map[string]int{"expelled": c.Expelled, "fenced": c.Fenced, "late effects": c.Orphans, "rejects": int(c.Rejects), "CDRs": int(c.CDRs), "prices": int(c.Prices), "truths": c.Truths, "drivers": c.Drivers} {
 		if n*20 < c.Seeds {
 			t.Errorf("%s: %d in %d seeds: too seldom", what, n, c.Seeds)
 		}

@@ -31,7 +31,7 @@ func (b book) ReadLog(_ context.Context, topic string, partition int32, from int
 
 // checkLedger compares what is there with what the log says must be there (W4).
 func (w *world) checkLedger() {
-	ref := engine.NewReference(w.in.decodeReference, nil)
+	ref := engine.NewReference(w.in.decodeReference, tokens{})
 	if err := ref.Follow(context.Background(), book{w}, referenceTopic); err != nil {
 		w.fail("the reference log can not be read: %v", err)
 		return
@@ -301,6 +301,7 @@ func (w *world) checkSession(v *version, t *truth, zone *time.Location) {
 		w.fail("session %s of %s costs %d excl, %d incl for %d mWh, the oracle says %s, %s for %d", v.transaction, v.chargePoint,
 			v.total.ExclMicros, v.total.InclMicros, v.total.EnergyMwh, excl, incl, last.RegisterMwh-first.RegisterMwh)
 	}
+	w.checkDriver(v, t)
 	w.counts.Truths++
 }
 
