@@ -72,10 +72,10 @@ func City() Config {
 }
 
 // Demo is the city of `wattline demo`: of so many charge points, and begun a day before DefaultEpochMs, from when on time
-// passes there. So whoever starts it has a yesterday to ask about.
+// passes there. So whoever starts it has a yesterday to ask about. A third of the sessions is of members.
 func Demo(chargePoints int) Config {
 	c := City()
-	c.ChargePoints, c.EpochMs = chargePoints, DefaultEpochMs-dayMs
+	c.ChargePoints, c.EpochMs, c.MembersPercent = chargePoints, DefaultEpochMs-dayMs, 35
 	return c
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/wattline/wattline/internal/liveview"
 	"github.com/wattline/wattline/internal/parts"
 	"github.com/wattline/wattline/internal/produce"
+	"github.com/wattline/wattline/internal/pseudonym"
 	"github.com/wattline/wattline/internal/reflog"
 	"github.com/wattline/wattline/internal/rejects"
 	"github.com/wattline/wattline/loadgen"
@@ -130,7 +131,7 @@ func runDemo(ctx context.Context, std stdio, cfg *config.Config, o demoOptions) 
 		return err
 	}
 	d.n.topics = simulatedTopic()
-	if err := ownRejectsKey(cfg); err != nil {
+	if err := errors.Join(ownRejectsKey(cfg), ownKeyset(cfg)); err != nil {
 		return err
 	}
 	profiles, err := startProfiles(cfg, d.n.id, log)
@@ -164,6 +165,20 @@ func ownRejectsKey(cfg *config.Config) error {
 		}
 	}
 	cfg.Rejects.PublicKey = public
+	return nil
+}
+
+// ownKeyset has pseudonyms made with a keyset in the demo's folder.
+func ownKeyset(cfg *config.Config) error {
+	file := keysetFile(cfg)
+	if file == "" { // the environment has one
+		return nil
+	}
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		if _, err := pseudonym.NewKey(file); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -218,7 +233,7 @@ func (d *demo) loadReference(ctx context.Context) (string, func(context.Context)
 	}
 	detail := ""
 	err := referenceLoad(ctx, d.n.client, d.n.cfg, dir, reflog.Options{By: "wattline demo"}, func(line string) { detail = line })
-	return detail, nil, err
+	return detail, nil, errors.Join(err, os.RemoveAll(filepath.Join(dir, "contracts"))) // its tokens are in clear
 }
 
 // startLoad sends the city's readings from where the log ends.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -28,14 +30,28 @@ func keyring(cfg *config.Config) (*pseudonym.Keyring, error) {
 			return nil, fmt.Errorf("tokens.keyset: %w", err)
 		}
 		return k, nil
-	case t.KeysetFile != "":
-		k, err := pseudonym.Open(t.KeysetFile)
+	case keysetFile(cfg) != "":
+		if _, err := os.Stat(keysetFile(cfg)); t.KeysetFile == "" && errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+		k, err := pseudonym.Open(keysetFile(cfg))
 		if err != nil {
 			return nil, fmt.Errorf("tokens.keyset_file: %w", err)
 		}
 		return k, nil
 	}
 	return nil, nil
+}
+
+// keysetFile is where the keyset is: that of an embedded Kafka may lie in its folder. "" where the environment has it, or nobody.
+func keysetFile(cfg *config.Config) string {
+	switch t := &cfg.Tokens; {
+	case !t.Keyset.Empty():
+		return ""
+	case t.KeysetFile != "" || len(cfg.Kafka.Brokers) > 0:
+		return t.KeysetFile
+	}
+	return filepath.Join(cfg.DataDir, "tokens.json")
 }
 
 // tokensOf is keyring as an engine takes it.
@@ -67,7 +83,7 @@ func tokensNewKeyCommand() command {
 			if !ok {
 				return exitFault
 			}
-			if *keyset = cfg.Tokens.KeysetFile; *keyset == "" {
+			if *keyset = keysetFile(cfg); *keyset == "" {
 				return wrong(std, c, "neither --file nor tokens.keyset_file says where")
 			}
 		}

@@ -209,9 +209,13 @@ func (v *viewer) stats(f *liveview.Frame) {
 
 func (v *viewer) session(s *engine.SessionView) liveview.Session {
 	zone := v.zone(s.Zone)
+	why := whyNow(s, zone)
+	if s.Tier != "" {
+		why = s.Tier + ", " + why
+	}
 	return liveview.Session{
 		ChargePoint: s.ChargePoint + "/" + strconv.Itoa(int(s.Connector)), Since: clockText(s.StartMs, zone), EnergyMwh: s.Total.EnergyMwh,
-		Price: liveview.Money{Currency: s.Currency, Micros: s.Total.InclMicros}, Why: whyNow(s, zone),
+		Price: liveview.Money{Currency: s.Currency, Micros: s.Total.InclMicros}, Why: why,
 	}
 }
 

@@ -224,7 +224,7 @@ func clickhouseKeys() []Key {
 func otherKeys() []Key {
 	return []Key{
 		text("data.dir", "folder", "data", "Where the embedded Kafka and ClickHouse keep their files. Not used with addresses of others.", func(c *Config) *string { return &c.DataDir }, notEmpty),
-		text("tokens.keyset_file", "file", "", "Keys that make pseudonyms of drivers' tokens, as `wattline tokens new-key` makes it; the same on every engine, mode 0600; read again when the reference log names a key that it lacks. Empty: a reference log with contracts can not be followed.", func(c *Config) *string { return &c.Tokens.KeysetFile }),
+		text("tokens.keyset_file", "file", "", "Keys that make pseudonyms of drivers' tokens, as `wattline tokens new-key` makes it; the same on every engine, mode 0600; read again when the reference log names a key that it lacks. Empty: tokens.json in data.dir with an embedded Kafka, if it is there; else a reference log with contracts can not be followed.", func(c *Config) *string { return &c.Tokens.KeysetFile }),
 		password("tokens.keyset", "The text of such a file, for where a secret is a variable. It is read once.", func(c *Config) *secret.Text { return &c.Tokens.Keyset }),
 		text("rejects.public_key_file", "file", "", "Public key that seals rejected messages, as `wattline rejects new-key` makes it. Empty: a reject says where its message is, not what was in it.", func(c *Config) *string { return &c.Rejects.PublicKey }),
 		text("rejects.private_key_file", "file", "", "Private keys that open them, for `wattline rejects show` and `retry`. Engines do not read it: keep it away from them.", func(c *Config) *string { return &c.Rejects.PrivateKey }),
