@@ -260,3 +260,50 @@ func TestTokenKeysInTheLog(t *testing.T) {
 		t.Errorf("the book went on to %d, over the record that can not be taken", d.ref.Next())
 	}
 }
+
+// TestTokenIsNowhere: whatever becomes of a message with a token, neither rows, rejects, a snapshot nor what a question
+// is answered has the token.
+func TestTokenIsNowhere(t *testing.T) {
+	const token = "04LEAKED0A1B2C"
+	d := newDriven(t)
+	d.each(t, ten(token)...)
+	start := with(token, startAt(minutes(70), 0, noSeq))
+	start.Tx, start.MsgID = "", "m1"
+	held := with(token, startAt(minutes(80), 0, 0))
+	held.CP, held.Tx = "CP-UNKNOWN", "8"
+	late := with(token, meter(minutes(92), 0, 1))
+	late.Tx, late.Conn = "9", 2
+	opened := startAt(minutes(91), 0, 0)
+	opened.Tx, opened.Conn = "9", 2
+	d.each(t, start, held, opened, late)
+	bad := with(token, meter(1, 0, 3)) // a clock that was never set
+	d.send(t, minutes(93), bad)
+	stop := with(token, stopAt(minutes(94), 0, 0))
+	stop.CP = "CP-NOBODY"
+	d.send(t, minutes(94), stop)
+	long := with(token, meter(minutes(95), 0, 4))
+	long.CP = strings.Repeat("x", 100)
+	d.send(t, minutes(95), long)
+	if len(d.block.Rejects) != 3 || len(d.held) != 1 || d.starts.Len() != 1 {
+		t.Fatalf("%d rejects, %d held, %d starts: the test does not do what it says", len(d.block.Rejects), len(d.held), d.starts.Len())
+	}
+	everything := fmt.Sprint(d.rows())
+	for _, m := range d.block.Rejects {
+		everything += string(m.Key) + string(m.Value)
+	}
+	d.sessions.Each(func(ss *snapshot.Session) { everything += fmt.Sprintf("%+v", d.view(ss)) })
+	img := d.beginImage(&slab.ImagePools{})
+	for d.stepImage(100) {
+		continue
+	}
+	var bytes strings.Builder
+	if _, _, err := snapshot.Write(&bytes, img.Parts()); err != nil {
+		t.Fatal(err)
+	}
+	if everything += bytes.String(); strings.Contains(strings.ToUpper(everything), "LEAKED") {
+		t.Error("the token is in what is kept")
+	}
+	if p := pseudonymOf(2, token); !strings.Contains(bytes.String(), string(p.Value[:])) {
+		t.Error("the pseudonym is not")
+	}
+}

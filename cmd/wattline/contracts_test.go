@@ -83,6 +83,7 @@ func TestContractsLoad(t *testing.T) {
 	first := s.withKeyset()
 	f := func(options reflog.Options, want string) {
 		t.Helper()
+		options.By = "ann@desk"
 		summary, err := s.load(options)
 		if err != nil || !strings.Contains(summary, want) {
 			t.Errorf("want %q; told %q, %v", want, s.told, err)
@@ -132,6 +133,16 @@ func TestContractsLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	f(reflog.Options{Withdraw: true}, "0 new or changed, 0 withdrawn")
+	var out, errs bytes.Buffer
+	if code := referenceLogCommand().run(t.Context(), stdio{nil, &out, &errs}, []string{"--key", "contract/", "--since", "1h"}); code != exitOK {
+		t.Errorf("reference log: %d %s", code, errs.String())
+	}
+	if text := out.String(); strings.Count(text, "  new\n") != 5 || strings.Count(text, "  withdrawn\n") != 3 || strings.Contains(text, "not said") {
+		t.Errorf("reference log says:\n%s", text)
+	}
+	if code := referenceLogCommand().run(t.Context(), stdio{nil, &out, &errs}, []string{"--since", "yesterday"}); code != exitUsage {
+		t.Errorf("--since yesterday: %d", code)
+	}
 	scanForToken(t, s.cfg.DataDir)
 }
 

@@ -43,6 +43,7 @@ func commands() []command {
 		storeCommand(),
 		kafkaCommand(),
 		referenceLoadCommand(),
+		referenceLogCommand(),
 		tokensNewKeyCommand(),
 		tokensRotateCommand(),
 		tokensListCommand(),

@@ -171,9 +171,16 @@ func (l *contractLoad) publish(ctx context.Context, send func([]engine.Message) 
 	return nil
 }
 
+// withdrawnBy begins who withdrew something, in the content type of a record that has no value to say it in.
+const withdrawnBy = "none; by="
+
 // Message is a record of the reference log as it is sent.
 func Message(r *ocpi.Reference, by string, atMs int64) (engine.Message, error) {
 	r.By, r.AtMs = by, atMs
 	key, value, err := ocpi.AppendReference(nil, nil, r)
-	return engine.Message{Key: key, Value: value, TimestampMs: atMs}, err
+	m := engine.Message{Key: key, Value: value, TimestampMs: atMs}
+	if value == nil {
+		m.ContentType = withdrawnBy + by
+	}
+	return m, err
 }

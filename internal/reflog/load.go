@@ -197,7 +197,7 @@ func (p *published) differences(wanted []ocpi.Reference, options Options) (msgs 
 		}
 		slices.Sort(gone) // defaults and locations come before the tariffs that they name
 		for _, key := range gone {
-			msgs = append(msgs, engine.Message{Key: []byte(key), TimestampMs: now})
+			msgs = append(msgs, engine.Message{Key: []byte(key), TimestampMs: now, ContentType: withdrawnBy + options.By})
 		}
 		withdrawn = len(gone)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/wattline/wattline/rating"
 )
@@ -272,24 +271,26 @@ func checkTokenKeys(k *rating.TokenKeys) string {
 
 // driverKey reads what is behind the kind in a record's key.
 func (r *Reference) driverKey(rest string) error {
-	bad := fmt.Errorf("%w: key \"%s/%.80s\" is not of the form that docs/formats/reference.md gives", ErrReference, r.Kind, rest)
+	bad := func() error {
+		return fmt.Errorf("%w: key \"%s/%.80s\" is not of the form that docs/formats/reference.md gives", ErrReference, r.Kind, rest)
+	}
 	switch r.Kind {
 	case ReferenceContract:
 		id, digits, _ := strings.Cut(rest, "/")
 		number, err := strconv.ParseUint(id, 10, 32)
 		value, herr := hex.DecodeString(digits)
 		if err != nil || herr != nil || len(value) != len(r.Pseudonym.Value) || number == 0 || strconv.FormatUint(number, 10) != id || strings.ToLower(digits) != digits {
-			return bad
+			return bad()
 		}
 		r.Pseudonym = rating.Pseudonym{KeyID: uint32(number), Value: [16]byte(value)}
 	case ReferenceTokens:
 		if rest != "" {
-			return bad
+			return bad()
 		}
 	default:
 		parts := strings.SplitN(rest, "/", 3)
 		if len(parts) != 3 || r.Kind == ReferenceTier && parts[2] == "" {
-			return bad
+			return bad()
 		}
 		if r.Kind == ReferenceTier {
 			r.TierKey = rating.TierKey{CountryCode: parts[0], PartyID: parts[1], ID: parts[2]}
@@ -343,14 +344,9 @@ func (r *Reference) decodeContract(text []byte) error {
 		text string
 		ms   *int64
 	}{{v.ValidFrom, &c.ValidFromMs}, {v.ValidTo, &c.ValidToMs}} {
-		if at.text == "" {
-			continue
-		}
-		t, err := time.Parse(time.RFC3339Nano, at.text)
-		if err != nil || t.Nanosecond()%1e6 != 0 || t.UnixMilli() == rating.Unknown {
+		if !instantOf(at.text, at.ms) {
 			return fmt.Errorf("%w: contract: %.40q is no time", ErrReference, at.text)
 		}
-		*at.ms = t.UnixMilli()
 	}
 	if fault := CheckContract(c); fault != "" {
 		return fmt.Errorf("%w: contract: %s", ErrReference, fault)

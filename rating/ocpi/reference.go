@@ -148,6 +148,9 @@ func DecodeReference(key, value []byte) (Reference, error) {
 	if c := (canon{src: value[1:]}); r.Kind == ReferenceLocation && c.location(&r) {
 		return r, nil
 	}
+	if r.Kind == ReferenceContract && r.fastContract(value) {
+		return r, nil
+	}
 	if err := r.decode(value[1:]); err != nil {
 		return Reference{}, fmt.Errorf("key %q: %w", key, err)
 	}

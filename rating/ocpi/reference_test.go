@@ -260,6 +260,15 @@ func FuzzReference(f *testing.F) {
 				t.Fatalf("%q: read as -, by the reader of any JSON as +\n%s", value, d)
 			}
 		}
+		if r.Contract != nil {
+			slow := Reference{Kind: r.Kind, Pseudonym: r.Pseudonym}
+			if err := slow.decode(value[1:]); err != nil {
+				t.Fatalf("%q is taken in haste: %v", value, err)
+			}
+			if d := cmp.Diff(slow, r); d != "" {
+				t.Fatalf("%q is read otherwise in haste: %s", value, d)
+			}
+		}
 		key2, value2, err := AppendReference(nil, nil, &r)
 		if err != nil {
 			t.Fatalf("read %q but not written: %v", key, err)
