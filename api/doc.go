@@ -10,8 +10,8 @@
 //   - H1 exact: amounts are decimal text with 6 digits beside the integer they are made of; no number of JSON is a
 //     float.
 //   - H2 no guess: while the partition that would know is not rating, the answer is 503, never 404.
-//   - H5 a token is kept nowhere but with its bearer: the file has its hash, and no answer or log repeats what was sent.
-//   - H4 a question goes on to another engine at most once to each of the group, and never to who is not a member.
-//   - H6 streams cost a shard one question for 64 of them and second, and no client can hold up another.
 //   - H3 counters are of this process's life; what must survive it is in ClickHouse.
+//   - H4 a question goes on to another engine at most once to each of the group, and never to who is not a member.
+//   - H5 a token is kept nowhere but with its bearer: the file has its hash, and no answer or log repeats what was sent.
+//   - H6 streams cost a shard one question for 64 of them and second, and no client can hold up another.
 package api

@@ -337,8 +337,8 @@ func (s *scanned) Session(ctx context.Context, id string) ([]engine.SessionView,
 	s.mu.Unlock()
 	time.Sleep(time.Second)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.now--
-	s.mu.Unlock()
 	return s.fake.Session(ctx, id)
 }
 
