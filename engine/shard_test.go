@@ -262,12 +262,16 @@ func TestEngineDeterminism(t *testing.T) {
 
 // BenchmarkShardQuiet is a shard alone: a reading of 40-byte ids every 5 s from each of n sessions, decoded from
 // Protobuf, none of which ends a slice. ns/op is ns a reading.
-func BenchmarkShardQuiet(b *testing.B) { benchmarkShard(b, 5_000) }
+func BenchmarkShardQuiet(b *testing.B) { benchmarkShard(b, 5_000, false) }
 
 // BenchmarkShardSlice is the same where every reading ends a slice: two rows and a version.
-func BenchmarkShardSlice(b *testing.B) { benchmarkShard(b, 15*minuteMs) }
+func BenchmarkShardSlice(b *testing.B) { benchmarkShard(b, 15*minuteMs, false) }
 
-func benchmarkShard(b *testing.B, stepMs int64) {
+// BenchmarkShardPrices is BenchmarkShardQuiet with prices told: a session a message, a step of a round for each of 32,768
+// readings, as under load.
+func BenchmarkShardPrices(b *testing.B) { benchmarkShard(b, 5_000, true) }
+
+func benchmarkShard(b *testing.B, stepMs int64, prices bool) {
 	for _, n := range []int{100_000, 1_000_000} {
 		if testing.Short() && n > 100_000 {
 			continue
@@ -277,6 +281,7 @@ func benchmarkShard(b *testing.B, stepMs int64) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			if f == nil {
 				f = newFleet(b, n, most, stepMs)
+				f.teller.Start(f.watermarkMs, !prices)
 			}
 			f.block.reset(readings, f.nextOffset, f.bookOffset)
 			b.ReportAllocs()
@@ -286,6 +291,12 @@ func benchmarkShard(b *testing.B, stepMs int64) {
 				k := f.prepare(rating.KindMeter, min(most, b.N-done))
 				b.StartTimer()
 				f.rateAll(b)
+				if !f.teller.Prices.Due() {
+					f.teller.Prices.Begin(max(0, f.watermarkMs))
+				}
+				for _, key := range f.teller.Prices.Take(256) {
+					f.livePrice(key)
+				}
 				done += k
 			}
 			if b.N > 1 && f.stats.Rejects.Load() != 0 {
