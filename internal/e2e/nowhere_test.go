@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -351,6 +352,20 @@ func keyLine(t *testing.T, file string) string {
 	return lines[2]
 }
 
+// longest is the longest word of a file that is a key.
+func longest(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := regexp.MustCompile(`[A-Za-z0-9+/_-]{20,}`).FindAllString(string(b), -1)
+	if len(words) == 0 {
+		t.Fatalf("%s has no key", file)
+	}
+	return slices.MaxFunc(words, func(a, b string) int { return len(a) - len(b) })
+}
+
 // writeChargers makes a reference folder that knows the charge points of planted.
 func (s *scene) writeChargers(title string) string {
 	s.t.Helper()
@@ -363,6 +378,10 @@ func (s *scene) writeChargers(title string) string {
 	for name, text := range map[string]string{
 		"tariffs/kwh.json": `{"country_code":"NL","party_id":"E2E","id":"kwh","currency":"EUR","elements":[{"price_components":[{"type":"ENERGY","price":0.3,"vat":21,"step_size":1}]}],
 			"tariff_alt_text":[{"language":"en","text":"` + title + `"}],"last_updated":"2020-01-01T00:00:00Z"}`,
+		"tariffs/member.json": `{"country_code":"NL","party_id":"E2E","id":"member","currency":"EUR","elements":[{"price_components":[{"type":"ENERGY","price":0.2,"vat":21,"step_size":1}]}],
+			"last_updated":"2020-01-01T00:00:00Z"}`,
+		"tiers/member.json": `{"country_code":"NL","party_id":"E2E","id":"member","rules":[{"tariffs":["member"]}]}`,
+		"contracts/all.csv": "uid,contract_id,country_code,party_id,tier\n" + plantedToken + ",NL-E2E-1,NL,E2E,member\n" + plantedCard + ",NL-E2E-2,NL,E2E,member\n",
 		"locations/all.json": `{"country_code":"NL","party_id":"E2E","id":"ALL","publish":true,"name":"` + title + `","address":"Stroomweg 1","city":"Utrecht","country":"NLD",
 			"coordinates":{"latitude":"52.0907","longitude":"5.1214"},"time_zone":"Europe/Amsterdam","evses":[` + strings.Join(evses, ",") + `],"last_updated":"2020-01-01T00:00:00Z"}`,
 	} {
@@ -407,13 +426,16 @@ func TestNowhere(t *testing.T) {
 	t.Cleanup(pyroscope.Close)
 	api := freeAddr(t)
 	config := s.write("nowhere.yaml", w.configText(s, api, "  sasl_password_file: "+s.write("kafka.password", plantedKafka+"\n"))+
-		"pyroscope:\n  addr: "+pyroscope.URL+"\n  user: wattline\n  password: "+plantedPyroscope+"\nrejects: {public_key_file: "+filepath.Join(s.dir, "rejects.pub")+"}\n")
+		"pyroscope:\n  addr: "+pyroscope.URL+"\n  user: wattline\n  password: "+plantedPyroscope+"\nrejects: {public_key_file: "+filepath.Join(s.dir, "rejects.pub")+"}\n"+
+		"tokens: {keyset_file: "+filepath.Join(s.dir, "tokens.keyset")+"}\n")
+	s.must("tokens", "new-key", "--config", config)
 	s.must("rejects", "new-key", "--private", filepath.Join(s.dir, "rejects.key"), "--public", filepath.Join(s.dir, "rejects.pub"))
 	token := strings.TrimSpace(s.must("api", "token", "--config", config, "--role", "operator", "e2e").out)
 	h := &hunt{t: t, seen: map[string]int{}, marks: []mark{
 		newMark("driver's token", plantedToken), newMark("card number", plantedCard), newMark("card number in groups", plantedGroups),
 		newMark("password of Kafka", plantedKafka), newMark("password of the store", w.password), newMark("password of Pyroscope", plantedPyroscope),
 		newMark("API token", token), newMark("API key", keyLine(t, w.apiKey)),
+		newMark("private key of rejects", longest(t, filepath.Join(s.dir, "rejects.key"))), newMark("key of pseudonyms", longest(t, filepath.Join(s.dir, "tokens.keyset"))),
 	}}
 	if r := s.run("reference", "load", "--config", config, s.writeChargers("Card "+plantedCard)); r.code != 1 || !strings.Contains(r.err, "payment card") {
 		t.Errorf("a tariff with a card number was loaded: %v", r)
@@ -502,6 +524,9 @@ func (h *hunt) left(s *scene, w *securedWorld, config string, q sqlEnd, client *
 	if priced := q.ask(h.t, "SELECT groupUniqArray(charge_point) FROM (SELECT charge_point FROM charges ORDER BY ALL)"); strings.Count(priced, "CP-") < 5 {
 		h.t.Errorf("sessions with tokens were priced at %s only", priced)
 	}
+	if members := q.ask(h.t, "SELECT uniqExact(contract, token_pseudonym) FROM sessions WHERE tier = 'member' AND contract != ''"); members != "2" {
+		h.t.Errorf("%s drivers are known by their pseudonyms, want both", members)
+	}
 	for _, log := range append(slices.Clone(s.logs), w.broker.LogPath()) {
 		b, err := os.ReadFile(log)
 		if err != nil {
@@ -509,13 +534,13 @@ func (h *hunt) left(s *scene, w *securedWorld, config string, q sqlEnd, client *
 		}
 		h.nothing(log, string(b))
 	}
-	own := []string{"kafka.password", "nowhere.yaml", filepath.Base(w.passwordFile), "key.pem"}
+	own := []string{"rejects.key", "tokens.keyset", "kafka.password", "nowhere.yaml", filepath.Base(w.passwordFile), "key.pem"}
 	input := s.readingsTopic() + "-"
 	for _, dir := range []string{s.dir, filepath.Join(w.dir, "data"), filepath.Join(w.dir, "kafka")} {
 		before := len(h.seen)
 		h.files(dir, func(path string) bool {
 			base := filepath.Base(path)
-			return slices.Contains(own, base) || strings.HasPrefix(base, input) || strings.HasPrefix(base, "chargers-21") || strings.HasSuffix(base, ".properties")
+			return slices.Contains(own, base) || strings.HasPrefix(base, input) || strings.HasPrefix(base, "chargers-") || strings.HasSuffix(base, ".properties")
 		})
 		h.t.Logf("%s: %d files", dir, len(h.seen)-before)
 	}
