@@ -106,8 +106,8 @@ func TestGate(t *testing.T) {
 	}
 	go func() { ended <- g.End(context.Background(), &box) }()
 	select {
-	case <-ended:
-		t.Error("an end did not wait")
+	case err := <-ended:
+		t.Errorf("an end did not wait: %v", err)
 	case <-time.After(20 * time.Millisecond):
 	}
 	inside <- true

@@ -135,12 +135,10 @@ func readList(b *bufio.Reader, each func(int, *Row, error) error) error {
 
 // notJSON is err without what it quotes: that may be a token.
 func notJSON(err error) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Errorf("not JSON at byte %d", syntax.Offset)
 	}
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s: a %s is not what it takes", wrong.Field, strings.Fields(wrong.Value + " value")[0])
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -210,8 +208,7 @@ func readCSV(b *bufio.Reader, each func(int, *Row, error) error) error {
 
 // csvError is err, which quotes nothing, with the line alone.
 func csvError(err error) error {
-	var p *csv.ParseError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*csv.ParseError](err); ok {
 		return fmt.Errorf("line %d: %w", p.Line, p.Err)
 	}
 	return err
@@ -220,7 +217,7 @@ func csvError(err error) error {
 // give hands a contract over, or what is wrong with it.
 func give(at int, f *fields, err error, each func(int, *Row, error) error) error {
 	if err != nil {
-		if _, ok := err.(*json.UnmarshalTypeError); ok || !strings.HasPrefix(err.Error(), "valid:") {
+		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok || !strings.HasPrefix(err.Error(), "valid:") {
 			err = notJSON(err)
 		}
 		return each(at, nil, err)

@@ -41,8 +41,10 @@ func readFolder(dir string, options *Options, tell func(string)) (*folder, error
 		read  func(file string, src []byte)
 		types []string
 	}{
-		{"tariffs", r.tariffs, []string{".json", ".yaml", ".yml"}}, {"locations", r.locations, []string{".json", ".yaml", ".yml"}},
-		{"tiers", r.tiers, []string{".json"}}, {"defaults", r.defaults, []string{".json"}},
+		{"tariffs", r.tariffs, []string{".json", ".yaml", ".yml"}},
+		{"locations", r.locations, []string{".json", ".yaml", ".yml"}},
+		{"tiers", r.tiers, []string{".json"}},
+		{"defaults", r.defaults, []string{".json"}},
 	} {
 		root := filepath.Join(dir, part.name)
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

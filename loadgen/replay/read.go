@@ -77,7 +77,10 @@ func (c *columns) find(head []string) error {
 		name string
 		at   *int
 	}{
-		{"arrival", &c.arrival}, {"departure", &c.departure}, {"delivered_energy (kWh)", &c.energy}, {"station_id", &c.station},
+		{"arrival", &c.arrival},
+		{"departure", &c.departure},
+		{"delivered_energy (kWh)", &c.energy},
+		{"station_id", &c.station},
 		{"estimated_departure", &c.announced},
 	} {
 		*want.at = -1

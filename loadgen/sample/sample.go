@@ -27,9 +27,11 @@ const (
 
 	// FromMs is 2026-01-29T00:00Z, a Thursday: a weekend and the end of a month are to be in it.
 	FromMs = 1_769_644_800_000
-	// UntilMs is 2026-02-03T06:00Z, a Tuesday. Partition Behind ends BehindMs earlier, as if its engine were slow.
-	UntilMs  = FromMs + 5*dayMs + 6*hourMs
-	Behind   = 3
+	// UntilMs is 2026-02-03T06:00Z, a Tuesday.
+	UntilMs = FromMs + 5*dayMs + 6*hourMs
+	// Behind is a partition that ends BehindMs earlier, as if its engine were slow.
+	Behind = 3
+	// BehindMs is by how much, ms.
 	BehindMs = 40 * minuteMs
 
 	// siteKnownMs is when the location of the late site gets into the reference log, 2026-01-31T12:00Z.
