@@ -120,12 +120,24 @@ func (w *world) prove(ctx context.Context) error {
 	if err := w.checkProjections(ctx); err != nil {
 		return err
 	}
-	rejected, err := w.checkRejects(ctx, client, topic)
+	finals, err := w.finals(ctx)
 	if err != nil {
 		return err
 	}
-	w.log.say("sent: %d messages, %d different readings, %d sent again, %d poisoned; sessions %d; rows of charges %d; rejects %s",
-		topic.records, topic.distinct, topic.again, len(topic.poison), sessions, sums.Rows, rejected)
+	rejected, err := w.checkRejects(ctx, client, topic, finals)
+	if err != nil {
+		return err
+	}
+	cdrs, err := w.checkCDRs(ctx, client, finals)
+	if err != nil {
+		return err
+	}
+	prices, err := w.checkPrices(ctx, client, finals)
+	if err != nil {
+		return err
+	}
+	w.log.say("sent: %d messages, %d different readings, %d sent again, %d poisoned; sessions %d; rows of charges %d; rejects %s; CDRs %s; prices %s",
+		topic.records, topic.distinct, topic.again, len(topic.poison), sessions, sums.Rows, rejected, cdrs, prices)
 	for _, args := range [][]string{{"verify"}, {"verify", "--all"}} {
 		code, out := w.command(ctx, append(args, "--config", w.tools())...)
 		w.log.say("wattline %s: exit %d: %s", strings.Join(args, " "), code, lastLine(out))
@@ -291,8 +303,8 @@ func (w *world) checkProjections(ctx context.Context) error {
 }
 
 // checkRejects: every poisoned record is there, at least once, and what is there beside them is a record that was sent
-// again after its session was over.
-func (w *world) checkRejects(ctx context.Context, client *kafka.Client, topic *topicSeen) (string, error) {
+// again after its session was over, or a session that can have no CDR.
+func (w *world) checkRejects(ctx context.Context, client *kafka.Client, topic *topicSeen, sessions map[string]final) (string, error) {
 	keys, err := rejects.ReadPrivate(w.rejectsKey())
 	if err != nil {
 		return "", err
@@ -305,7 +317,14 @@ func (w *world) checkRejects(ctx context.Context, client *kafka.Client, topic *t
 			w.log.fail("a reject that cannot be read: %q: %v", r.Value, err)
 			return nil
 		}
-		if key := v.AppendKey(nil); !bytes.Equal(key, r.Key) {
+		key := v.AppendKey(nil)
+		if id, ofCDR := bytes.CutPrefix(r.Key, append(key, '/')); ofCDR {
+			if !sessions[string(id)].exclUnknown {
+				w.log.fail("session %s could have a CDR, and has a reject: %s", id, r.Value)
+			}
+			return nil
+		}
+		if !bytes.Equal(key, r.Key) {
 			w.log.fail("a reject's key is %q, its coordinates are %s", r.Key, key)
 		}
 		o, err := keys.Open(&v)
