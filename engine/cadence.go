@@ -4,6 +4,8 @@ import (
 	"context"
 	"runtime"
 	"time"
+
+	"github.com/wattline/wattline/engine/commit"
 )
 
 // When snapshots are taken, and when the shard works on one. A snapshot is an image of the state at a block's end,
@@ -33,8 +35,8 @@ func (c *partition) imageDue(ctx context.Context, last, empty bool) (bool, error
 func (c *partition) awaitImage(ctx context.Context) error {
 	for c.imaging.Load() {
 		select {
-		case <-c.walking():
-			c.stepImage()
+		case <-c.working():
+			c.work()
 		case <-c.imaged:
 		case ask := <-c.questions:
 			ask(c.shard)
@@ -51,9 +53,9 @@ func (c *partition) awaitImage(ctx context.Context) error {
 func (c *partition) snapshotUrgency() int {
 	share, age := int64(c.e.replayShare()), c.e.clock.Now().Sub(c.stateTime)
 	switch {
-	case c.rateNs > 2*share, age > 2*c.e.cfg.SnapshotAge, c.sinceBooks >= maxBookChanges, c.named.Load() > maxBooks-4:
+	case c.rateNs > 2*share, age > 2*c.e.cfg.SnapshotAge, c.sinceBooks >= commit.MaxBookChanges, c.named.Load() > commit.MaxBooks-4:
 		return 2
-	case c.rateNs > share, age > c.e.cfg.SnapshotAge, c.sinceBooks >= maxBookChanges-2, c.named.Load() > maxBooks-6:
+	case c.rateNs > share, age > c.e.cfg.SnapshotAge, c.sinceBooks >= commit.MaxBookChanges-2, c.named.Load() > commit.MaxBooks-6:
 		return 1
 	}
 	return 0
@@ -106,12 +108,18 @@ func (c *partition) stalled(since time.Time) {
 	}
 }
 
-// walking is always ready while there is an image to work on, else never.
-func (c *partition) walking() <-chan struct{} {
-	if c.shard.image == nil {
+// working is always ready while there is an image or a round of prices to work on, else never. Whoever waits works on
+// them, so that what is told does not depend on what else is ready.
+func (c *partition) working() <-chan struct{} {
+	if c.shard.image == nil && !c.shard.teller.Working() {
 		return nil
 	}
 	return c.e.always
+}
+
+func (c *partition) work() {
+	c.stepImage()
+	c.stepPrices()
 }
 
 // endImage ends the time of the partition's image, whatever became of it. The keeper and the end of the partition

@@ -226,19 +226,26 @@ func (k *keeper) landed(ctx context.Context, f *flight, closed <-chan closedBloc
 	if f.err != nil {
 		return f.err
 	}
-	for len(k.inflight) > 0 && k.inflight[0].settled {
+	freed := 0
+	for ; len(k.inflight) > 0 && k.inflight[0].settled; freed++ {
 		k.advance(k.inflight[0])
 		k.inflight = k.inflight[1:]
 	}
+	var next closedBlock
+	if k.dirty {
+		select {
+		case next = <-closed:
+		default:
+		}
+	}
+	for range freed { // only now: whether the shard is quick enough to close another one must not tell
+		k.c.free <- struct{}{}
+	}
+	if next.Block != nil {
+		return k.launch(ctx, next)
+	}
 	if !k.dirty {
 		return nil
-	}
-	select {
-	case b, ok := <-closed:
-		if ok {
-			return k.launch(ctx, b)
-		}
-	default:
 	}
 	return k.commit(ctx)
 }
@@ -258,7 +265,6 @@ func (k *keeper) advance(f *flight) {
 	k.dirty = true
 	k.nameProduced()
 	k.c.e.blocks.put(f.block)
-	k.c.free <- struct{}{}
 }
 
 // complete takes a new snapshot as the newest. The one before it is the newest that could be read: one that could
@@ -321,8 +327,8 @@ func (k *keeper) commit(ctx context.Context) error {
 	}
 	m.Plans = append(m.Plans, k.plans...)
 	text := AppendMetadata(nil, &m)
-	if len(text) > commit.Limit || len(m.Books) > maxBooks {
-		invariant.Bug("commit metadata of %d bytes and %d books is over %d and %d", len(text), len(m.Books), commit.Limit, maxBooks)
+	if len(text) > commit.Limit || len(m.Books) > commit.MaxBooks {
+		invariant.Bug("commit metadata of %d bytes and %d books is over %d and %d", len(text), len(m.Books), commit.Limit, commit.MaxBooks)
 	}
 	if err := k.c.e.committer.Commit(ctx, k.c.p, Commit{Offset: k.durable, Metadata: string(text)}); err != nil {
 		return fmt.Errorf("commit offset %d of %s: %w", k.durable, k.c.p, err)

@@ -17,11 +17,6 @@ type (
 	Plan = commit.Plan
 )
 
-const (
-	maxBookChanges = commit.MaxBookChanges
-	maxBooks       = commit.MaxBooks
-)
-
 // AppendMetadata appends the text form of m.
 func AppendMetadata(dst []byte, m *Metadata) []byte { return commit.Append(dst, m) }
 

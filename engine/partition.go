@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wattline/wattline/engine/commit"
 	"github.com/wattline/wattline/engine/pace"
 	"github.com/wattline/wattline/engine/stats"
 )
@@ -156,10 +157,8 @@ func (c *partition) run(ctx context.Context, plans []Plan) error {
 			return err
 		}
 		select {
-		case <-c.walking():
-			c.stepImage()
-		case <-c.shard.teller.Ready(c.e.always):
-			c.stepPrices()
+		case <-c.working():
+			c.work()
 		case <-c.shard.teller.Due():
 			c.beginPrices()
 		case <-c.shard.teller.Done:
@@ -214,8 +213,7 @@ func (c *partition) rate(ctx context.Context, b Batch) error {
 		if err != nil {
 			return err
 		}
-		c.stepImage()
-		c.stepPrices()
+		c.work()
 		if c.opened.IsZero() && c.shard.nextOffset > c.shard.block.Row.First {
 			c.opened = t
 		}
@@ -248,8 +246,7 @@ func (c *partition) publish() {
 	c.show()
 }
 
-// blockAged returns a channel that gets a value when the block at hand is old enough; nil while it is empty, and when
-// it is old: then it waits for room.
+// blockAged gets a value when the block at hand is old enough; nil while it is empty, and when it is old and waits for room.
 func (c *partition) blockAged() <-chan time.Time {
 	if c.opened.IsZero() || c.old() {
 		return nil
@@ -281,7 +278,7 @@ func (c *partition) closeIfDue(ctx context.Context) error {
 
 // bookDue says whether the shard should change to a newer book: at most once a minute, sooner for held sessions.
 func (c *partition) bookDue() bool {
-	if c.e.ref.Next() <= c.shard.bookOffset || c.named.Load() > maxBooks-3 { // two more may be on their way to the keeper
+	if c.e.ref.Next() <= c.shard.bookOffset || c.named.Load() > commit.MaxBooks-3 { // two more may be on their way to the keeper
 		return false
 	}
 	every := c.e.cfg.BookEvery
@@ -360,8 +357,8 @@ func (c *partition) hand(ctx context.Context, b closedBlock) error {
 		select {
 		case c.closed <- b:
 			return nil
-		case <-c.walking():
-			c.stepImage()
+		case <-c.working():
+			c.work()
 		case ask := <-c.questions:
 			ask(c.shard)
 		case <-ctx.Done():
@@ -371,22 +368,20 @@ func (c *partition) hand(ctx context.Context, b closedBlock) error {
 }
 
 func (c *partition) takeFree(ctx context.Context) (*Block, error) {
-	if c.room {
-		c.room = false
-		return c.e.blocks.get(), nil
-	}
-	for {
+	for !c.room {
 		select {
 		case <-c.free:
-			return c.e.blocks.get(), nil
-		case <-c.walking():
-			c.stepImage()
+			c.room = true
+		case <-c.working():
+			c.work()
 		case ask := <-c.questions:
 			ask(c.shard)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
+	c.room = false
+	return c.e.blocks.get(), nil
 }
 
 // remake rates the range of a planned block again, byte for byte, and hands it over as recovered.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wattline/wattline/engine/commit"
 	"github.com/wattline/wattline/rating"
 )
 
@@ -415,7 +416,7 @@ func TestManyBooksAndKills(t *testing.T) {
 	cfg := testConfig()
 	cfg.SnapshotReplay = time.Hour
 	snapshots := map[uint64]bool{}
-	for i := range int64(3 * maxBookChanges) {
+	for i := range int64(3 * commit.MaxBookChanges) {
 		publishTariff(w, refs, testTariff("T1", 300_000_000+i, 400_000_000))
 		e := w.engine(t, cfg, refs, readings)
 		l := w.begin(e)
@@ -434,6 +435,6 @@ func TestManyBooksAndKills(t *testing.T) {
 		snapshots[m.Snapshot.ID] = true
 	}
 	if len(snapshots) < 3 {
-		t.Errorf("%d snapshots for %d book changes", len(snapshots)-1, 3*maxBookChanges)
+		t.Errorf("%d snapshots for %d book changes", len(snapshots)-1, 3*commit.MaxBookChanges)
 	}
 }

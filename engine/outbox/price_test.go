@@ -87,7 +87,8 @@ func TestPricesRounds(t *testing.T) {
 	f()
 }
 
-// TestGate: what has ended is not told any more, and an end waits for what is being told.
+// TestGate: what has ended is not told any more, and an end waits for what is being told of its sessions, and for nothing
+// else.
 func TestGate(t *testing.T) {
 	g := NewGate()
 	a, b := identity.SessionID{1}, identity.SessionID{2}
@@ -103,6 +104,11 @@ func TestGate(t *testing.T) {
 	})
 	if !<-inside {
 		t.Error("a price of a session that runs is left out")
+	}
+	var other Box
+	other.Add(&End{Session: identity.SessionID{3}, Ended: true}, &sheets, 0)
+	if err := g.End(context.Background(), &other); err != nil { // it would never come back
+		t.Fatal(err)
 	}
 	go func() { ended <- g.End(context.Background(), &box) }()
 	select {

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/wattline/wattline/engine/identity"
 	"github.com/wattline/wattline/engine/snapshot"
@@ -49,52 +50,69 @@ func (p *Prices) Take(n int) []snapshot.Key {
 	return keys
 }
 
-// Gate keeps the prices of running sessions from coming after the end of the same session: while Tell runs, ends wait,
-// and what ended is left out of the prices that were made before. Both sides are goroutines of one partition.
+// Gate keeps the prices of running sessions from coming after the end of the same session: an end waits while Tell tells
+// that session, and what ended is left out of the prices that were made before. An end that has nothing to do with what
+// is told waits for nobody: a slow broker holds up no block, and who of the two comes first does not tell. Both sides are
+// goroutines of one partition.
 type Gate struct {
-	turn chan struct{} // full: somebody is inside
-	gone map[identity.SessionID]struct{}
+	mu      sync.Mutex
+	gone    map[identity.SessionID]struct{}
+	telling []LivePrice
+	told    chan struct{} // closed when telling is over
 }
 
 // NewGate returns an open Gate.
-func NewGate() Gate {
-	return Gate{turn: make(chan struct{}, 1), gone: map[identity.SessionID]struct{}{}}
-}
+func NewGate() Gate { return Gate{gone: map[identity.SessionID]struct{}{}} }
 
 // Round begins a round of prices: what has ended by now is in none of them. Nobody is in Tell.
 func (g *Gate) Round() {
-	g.turn <- struct{}{}
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	clear(g.gone)
-	<-g.turn
 }
 
-// End notes the sessions of b that end, before their ends are told. It waits for Tell, or until ctx ends.
+// End notes the sessions of b that end, before their ends are told. If one of them is being told it waits until that is
+// over, or ctx ends.
 func (g *Gate) End(ctx context.Context, b *Box) error {
-	select {
-	case g.turn <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	g.mu.Lock()
 	for i := range b.ends {
 		if b.ends[i].Ended {
 			g.gone[b.ends[i].Session] = struct{}{}
 		}
 	}
-	<-g.turn
-	return nil
+	meet, told := slices.ContainsFunc(g.telling, g.over), g.told
+	g.mu.Unlock()
+	if !meet {
+		return nil
+	}
+	select {
+	case <-told:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// over says whether the session of p has ended. The caller has mu.
+func (g *Gate) over(p LivePrice) bool {
+	_, ok := g.gone[p.Session]
+	return ok
 }
 
 // Tell has tell called with those of prices whose sessions have not ended; not at all if none is left.
 func (g *Gate) Tell(prices []LivePrice, tell func([]LivePrice)) {
-	g.turn <- struct{}{}
-	defer func() { <-g.turn }()
-	prices = slices.DeleteFunc(prices, func(p LivePrice) bool {
-		_, ok := g.gone[p.Session]
-		return ok
-	})
+	g.mu.Lock()
+	prices = slices.DeleteFunc(prices, g.over)
+	told := make(chan struct{})
+	g.telling, g.told = prices, told
+	g.mu.Unlock()
 	if len(prices) > 0 {
 		tell(prices)
 	}
+	g.mu.Lock()
+	g.telling = nil
+	g.mu.Unlock()
+	close(told)
 }
 
 // LivePrice is the price of a running session, as a message.

@@ -68,14 +68,6 @@ func (t *Teller) Begin(watermarkMs int64, generation int32, ok bool) {
 	t.Prices.Begin(max(0, watermarkMs))
 }
 
-// Ready is always, which is always ready, while Step has something to do, else never.
-func (t *Teller) Ready(always <-chan struct{}) <-chan struct{} {
-	if !t.Working() {
-		return nil
-	}
-	return always
-}
-
 // Working says that Step has something to do.
 func (t *Teller) Working() bool {
 	if t.open.Load() > 0 {
