@@ -28,11 +28,12 @@ MINUTES   ?= 60
 SEED      ?=
 BROKERS   ?= 1,3
 
-# Packages by stage. The race detector looks at what has goroutines; rating has none (internal/lint sees to
-# that), and the tests of the house itself gain nothing from it.
+# Packages by stage. The race detector looks at packages that start goroutines, or have a lock, an atomic or a channel;
+# the tests of the house itself gain nothing from it.
 E2E  := ./internal/e2e/...
 UNIT  = $(shell go list ./... | grep -vE '/internal/(e2e|chaos)(/|$$)')
-RACE  = $(shell go list ./... | grep -vE '/(rating|deploy|bench)(/|$$)|/internal/(chaos|e2e|lint|parts|invariant)(/|$$)')
+RACE  = $(shell grep -rlE '^[[:space:]]+go [a-z[:punct:]]|\.Go[[:punct:]]|"sync"|"sync/atomic"|[^a-z]chan ' --include='*.go' --exclude='*_test.go' . | \
+	xargs -n1 dirname | sort -u | grep -vE '/(bench|deploy)(/|$$)|/internal/(chaos|e2e|lint|parts|invariant|monitoring|tools)(/|$$)')
 
 # say starts a stage, took ends it.
 say  = @printf '\n== %s\n' '$(1)'; mkdir -p bin; date +%s >bin/.stage
