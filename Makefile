@@ -82,7 +82,7 @@ race: ## tests of what runs at the same time, under the race detector, with cost
 
 e2e: ## end to end: real Kafka, the store in a process of its own, engines that are killed
 	$(call say,end to end)
-	@go test -count=1 -timeout 10m $(E2E)
+	@go test -count=1 -timeout 15m $(E2E)
 
 chaos: ## kill, freeze, cut off and starve everything for MINUTES (60), then prove the ledger (SEED=..., BROKERS=1,3)
 	$(call say,chaos)

@@ -112,8 +112,8 @@ func (w *world) checkCDR(id string, value []byte, s *final) {
 	}{
 		{"id", c.ID, id},
 		{"total_energy", c.Energy.String(), decimal(s.energyMwh, 6)},
-		{"total_cost.excl_vat", c.TotalCost.Excl.String(), decimal(toFour(s.exclMicros), 4)},
-		{"total_cost.incl_vat", c.TotalCost.Incl.String(), decimal(toFour(s.inclMicros), 4)},
+		{"total_cost.excl_vat", c.TotalCost.Excl.String(), fourDecimals(s.exclMicros)},
+		{"total_cost.incl_vat", c.TotalCost.Incl.String(), fourDecimals(s.inclMicros)},
 	} {
 		if f.got != f.want {
 			w.log.fail("CDR %s: %s is %s, the ledger has %s", id, f.what, f.got, f.want)
@@ -121,8 +121,11 @@ func (w *world) checkCDR(id string, value []byte, s *final) {
 	}
 }
 
-// toFour rounds micros to 4 decimals, half up. Nothing here is negative.
-func toFour(micros int64) int64 { return (micros + 50) / 100 }
+// fourDecimals rounds micros half up, and writes all four. Nothing here is negative.
+func fourDecimals(micros int64) string {
+	v := (micros + 50) / 100
+	return fmt.Sprintf("%d.%04d", v/10_000, v%10_000)
+}
 
 // decimal is v / 10^digits without zeros at the end.
 func decimal(v int64, digits int) string {

@@ -14,8 +14,8 @@ func TestDecimals(t *testing.T) {
 	f(decimal(1, 6), "0.000001")
 	f(decimal(12_340_000, 6), "12.34")
 	f(decimal(7_000_000, 6), "7")
-	f(decimal(toFour(1_234_549), 4), "1.2345")
-	f(decimal(toFour(1_234_550), 4), "1.2346")
+	f(fourDecimals(1_234_549), "1.2345")
+	f(fourDecimals(2_958_000), "2.9580")
 	f(fixed(1_493_826), "1.493826")
 	f(fixed(5), "0.000005")
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,7 +198,9 @@ func TestRealChargers(t *testing.T) {
 		}
 	}
 	// The Stop whose Start nobody saw is money that somebody has to look for: it is not dropped in silence.
-	if list := s.rejects(client); len(list) != 1 || !strings.Contains(list[0], s.readingsTopic()+"/7/0/0") || !strings.Contains(list[0], "stop of a session that was never seen") {
+	// The locations of this test say nothing for CDRs, so each session has a reject of its own.
+	noCDR := func(r string) bool { return strings.Contains(r, ": no CDR: cdr_location.") }
+	if list := slices.DeleteFunc(s.rejects(client), noCDR); len(list) != 1 || !strings.Contains(list[0], s.readingsTopic()+"/7/0/0") || !strings.Contains(list[0], "stop of a session that was never seen") {
 		t.Errorf("rejects: %q, want the Stop of the Wallbox alone", list)
 	}
 	if got := s.ask("SELECT sum(energy_mwh) FROM charges"); got != "1822000" {

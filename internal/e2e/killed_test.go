@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/wattline/wattline/connectors/kafka"
 	"github.com/wattline/wattline/engine"
 	"github.com/wattline/wattline/loadgen"
 )
@@ -317,6 +318,14 @@ func (s *scene) freezeCommits(partitions int32, engines ...*engineNode) *frozenB
 		plans = s.plans(partitions)
 		return len(plans) > int(partitions)/2, fmt.Sprintf("%v", plans)
 	})
+	// What a block tells others goes before its rows: it has to be through before the broker stands still.
+	client, told, since := s.kafkaClient(), int64(-1), time.Now()
+	s.await("CDRs of the planned blocks", 30*time.Second, running, func() (bool, string) {
+		if n := s.numCDRs(client, partitions); n != told {
+			told, since = n, time.Now()
+		}
+		return time.Since(since) > 2*time.Second, fmt.Sprintf("%d, the last one %v ago", told, time.Since(since))
+	})
 	s.freeze(shared.kafka.Pid())
 	s.thaw(shared.store.pid)
 	f := &frozenBroker{s: s, partitions: len(plans)}
@@ -332,6 +341,19 @@ func (s *scene) freezeCommits(partitions int32, engines ...*engineNode) *frozenB
 		return len(missing) == 0, fmt.Sprintf("missing %q", missing)
 	})
 	return f
+}
+
+// numCDRs is how many records the topic of CDRs has.
+func (s *scene) numCDRs(client *kafka.Client, partitions int32) (n int64) {
+	s.t.Helper()
+	for p := range partitions {
+		end, err := client.ReadLog(s.ctx, s.cdrsTopic(), p, 0, func(engine.Record) error { return nil })
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		n += end
+	}
+	return n
 }
 
 // thaw lets the broker go on.
