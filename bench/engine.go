@@ -167,7 +167,7 @@ func (x *engineEnds) close() {
 // engine makes the engine of spec. Source, Committer, Logs, Membership and Logger are the caller's.
 func (x *engineEnds) engine(spec *engineSpec, cfg engine.Config, ends engine.Ends) (*engine.Engine, error) {
 	cfg.ReferenceTopic, cfg.StateTopic, cfg.RejectsTopic = spec.Topics.Reference, spec.Topics.State, spec.Topics.Rejects
-	cfg.CDRsTopic, cfg.PricesTopic = spec.Topics.CDRs, spec.Topics.Prices
+	cfg.CDRsTopic, cfg.PricesTopic, cfg.NoPrices = spec.Topics.CDRs, spec.Topics.Prices, true // docs/BENCHMARKS.md: a message a reading, else
 	ends.Producer, ends.Sink, ends.Ledger, ends.Clock = x.client.Producer(), x.store, x.store, engine.SystemClock{}
 	f, ok := formatNamed(spec.Format)
 	if !ok {
