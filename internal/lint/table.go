@@ -136,7 +136,7 @@ func engineRules() map[string]rule {
 		"engine/identity": {exact: true, imports: []string{"engine/snapshot"}, why: "ids of sessions: a format of its own, and engine is large"},
 		"engine/stats":    {exact: true, why: "the figures of a partition: engine is large"},
 		"engine/outbox":   {exact: true, imports: []string{"rating", "rating/ocpi", "engine/identity", "engine/reject", "engine/snapshot", "engine/slab"}, why: "what an engine tells others of its sessions: CDRs and live prices; engine is large"},
-		"engine/reject":   {exact: true, why: "the record of what can not be used: a format of its own, and others read it"},
+		"engine/reject":   {exact: true, imports: []string{"internal/redact"}, why: "the record of what can not be used: a format of its own, and others read it"},
 		"engine/slab":     {exact: true, imports: []string{"rating", "engine/snapshot"}, why: "a shard's memory: the table of sessions has nothing to do with the protocol, and engine is large"},
 		"engine/config":   {exact: true, imports: []string{"internal/murmur2"}, why: "what an engine can be told, with defaults and faults; engine is large"},
 		"engine/pace":     {exact: true, why: "how often blocks and snapshots are made: sums of its own, with no protocol in them"},

@@ -108,20 +108,20 @@ func valid[T ~string | ~[]byte](text T) bool {
 		if n == maxCard {
 			return false
 		}
-		digits[n] = text[i] - '0'
+		digits[n] = text[i]
 		n++
 	}
-	return n >= MinCard && scheme(digits[:n]) && luhn(digits[:n])
+	return n >= MinCard && scheme(digits[:n]) && Luhn(digits[:n])
 }
 
 // scheme says whether a number of that length begins as one of Visa, Mastercard, American Express, Diners Club, JCB,
 // Discover, UnionPay or Maestro (ISO/IEC 7812 and the schemes' own lists).
 func scheme(d []byte) bool {
 	n := len(d)
-	two := int(d[0])*10 + int(d[1])
-	four := two*100 + int(d[2])*10 + int(d[3])
+	two := int(d[0]-'0')*10 + int(d[1]-'0')
+	four := two*100 + int(d[2]-'0')*10 + int(d[3]-'0')
 	switch {
-	case d[0] == 4:
+	case d[0] == '4':
 		return n == 13 || n == 16 || n == 19
 	case two >= 51 && two <= 55, four >= 2221 && four <= 2720:
 		return n == 16
@@ -129,16 +129,17 @@ func scheme(d []byte) bool {
 		return n == 15
 	case two == 36, two == 38, two == 39, four >= 3000 && four <= 3059:
 		return n == 14 || n >= 16
-	case four >= 3528 && four <= 3589, d[0] == 6, two == 50, two >= 56 && two <= 58:
+	case four >= 3528 && four <= 3589, d[0] == '6', two == 50, two >= 56 && two <= 58:
 		return n >= 16
 	}
 	return false
 }
 
-func luhn(d []byte) bool {
+// Luhn says whether the last of the decimal digits is the check digit of ISO/IEC 7812-1, annex B.
+func Luhn[T ~string | ~[]byte](digits T) bool {
 	sum := 0
-	for i := range d {
-		v := int(d[len(d)-1-i])
+	for i := range len(digits) {
+		v := int(digits[len(digits)-1-i] - '0')
 		if i%2 == 1 {
 			if v *= 2; v > 9 {
 				v -= 9
